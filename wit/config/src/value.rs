@@ -1,0 +1,400 @@
+//! Taking RON text apart without losing places: [`Value`] is a piece of text with its span, [`Fields`] a
+//! struct's fields while they are taken one by one.
+//!
+//! `ron` does the reading: `RawValue` hands out slices of the very text that was given, so a slice's
+//! distance from the start of the text is its span.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ron::error::Error as RonError;
+use ron::value::RawValue;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::diagnostic::Diagnostics;
+use crate::duration::{self, DurationError};
+use crate::span::{Position, Span, Spanned};
+use crate::suggest::did_you_mean;
+
+/// One value of RON text: a struct, a map, a list or a leaf, not yet looked into.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    /// The text of the value alone, without blanks and comments around it.
+    text: &'a str,
+    /// The whole text that was given to [`Value::root`].
+    whole: &'a str,
+}
+
+impl<'a> Value<'a> {
+    /// The one value that `text` holds. A syntax error anywhere inside is reported with its place, and
+    /// gives `None`: what follows it cannot be read with any certainty.
+    #[must_use]
+    pub fn root(text: &'a str, diagnostics: &mut Diagnostics) -> Option<Self> {
+        if let Err(error) = ron::from_str::<IgnoredAny>(text) {
+            let start = Position { line: error.span.start.line, column: error.span.start.col };
+            let end = Position { line: error.span.end.line, column: error.span.end.col };
+            // The cursor stands behind the character that could not be read.
+            let end = end.offset(text);
+            let start = start.offset(text).max(last_char_before(text, end)).min(end);
+            let span = if start == end { Span::new(last_char_before(text, end), end) } else { Span::new(start, end) };
+            diagnostics.error(span, format!("syntax error: {}", describe(&error.code)));
+            return None;
+        }
+        match RawValue::from_ron(text) {
+            Ok(raw) => Some(Self { text: raw.trim().get_ron(), whole: text }),
+            Err(error) => {
+                diagnostics.error(Span::new(0, text.len().min(1)), describe(&error.code));
+                None
+            }
+        }
+    }
+
+    /// Where the value stands in the text given to [`Value::root`].
+    #[must_use]
+    pub fn span(&self) -> Span {
+        span_in(self.whole, self.text)
+    }
+
+    /// The value's own text.
+    #[must_use]
+    pub const fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The identifier before a struct, `Udp` in `Udp(connect: "…")`, or a unit variant as a whole.
+    #[must_use]
+    pub fn name(&self) -> Option<Spanned<&'a str>> {
+        let length = self.text.bytes().take_while(|&b| b.is_ascii_alphanumeric() || b == b'_').count();
+        let name = &self.text[..length];
+        let starts_as_one = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        starts_as_one.then(|| Spanned::new(name, span_in(self.whole, name)))
+    }
+
+    /// Takes a struct `(a: 1, b: 2)` or `Name(a: 1)` apart. A unit variant `Name` has no fields.
+    #[must_use]
+    pub fn fields(&self, diagnostics: &mut Diagnostics) -> Option<Fields<'a>> {
+        let after_name = self.text[self.name().map_or(0, |n| n.value.len())..].trim_start();
+        if after_name.is_empty() && self.name().is_some_and(|n| !matches!(n.value, "true" | "false")) {
+            return Some(Fields::new(Vec::new(), *self));
+        }
+        if !after_name.starts_with('(') && !after_name.starts_with('/') {
+            diagnostics.error(self.span(), format!("expected fields in parentheses, found {}", self.kind()));
+            return None;
+        }
+        match ron::from_str::<Entries<'a, &'a str>>(self.text) {
+            Ok(entries) => {
+                let mut fields: Vec<(&'a str, Value<'a>)> = Vec::new();
+                for (name, raw) in entries.list {
+                    if fields.iter().any(|(seen, _)| *seen == name) {
+                        diagnostics.error_with_hint(
+                            span_in(self.whole, name),
+                            format!("field `{name}` is given twice"),
+                            "keep one of the two",
+                        );
+                    } else {
+                        fields.push((name, self.inner(raw)));
+                    }
+                }
+                Some(Fields::new(fields, *self))
+            }
+            Err(_) => {
+                diagnostics.error_with_hint(
+                    self.span(),
+                    format!("expected named fields, found {}", self.kind()),
+                    "write `(name: value, …)`",
+                );
+                None
+            }
+        }
+    }
+
+    /// The one unnamed value of `Name(value)`; `None` for anything else.
+    #[must_use]
+    pub fn single(&self) -> Option<Value<'a>> {
+        let after_name = self.text[self.name()?.value.len()..].trim_start();
+        let inside = after_name.strip_prefix('(')?.strip_suffix(')')?.trim_end();
+        let inside = inside.strip_suffix(',').unwrap_or(inside);
+        let raw = RawValue::from_ron(inside).ok()?;
+        Some(self.inner(raw))
+    }
+
+    /// Takes a list `[a, b]` apart; something else is reported and gives nothing.
+    #[must_use]
+    pub fn list(&self, diagnostics: &mut Diagnostics) -> Vec<Value<'a>> {
+        match self.text.starts_with('[').then(|| ron::from_str::<Items<'a>>(self.text)) {
+            Some(Ok(items)) => items.0.into_iter().map(|raw| self.inner(raw)).collect(),
+            _ => {
+                diagnostics.error_with_hint(
+                    self.span(),
+                    format!("expected a list, found {}", self.kind()),
+                    "write `[…]`, also around a single value",
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    /// Takes a map with string keys, `{"a": 1}`, apart; duplicate and other keys are reported.
+    #[must_use]
+    pub fn entries(&self, diagnostics: &mut Diagnostics) -> Vec<(Spanned<String>, Value<'a>)> {
+        let Some(Ok(entries)) =
+            self.text.starts_with('{').then(|| ron::from_str::<Entries<'a, &'a RawValue>>(self.text))
+        else {
+            diagnostics.error_with_hint(
+                self.span(),
+                format!("expected a map, found {}", self.kind()),
+                "write `{\"name\": …}`",
+            );
+            return Vec::new();
+        };
+        let mut list: Vec<(Spanned<String>, Value<'a>)> = Vec::new();
+        for (key, value) in entries.list {
+            let Some(key) = self.inner(key).get::<String>(diagnostics) else {
+                continue;
+            };
+            if list.iter().any(|(seen, _)| seen.value == key.value) {
+                diagnostics.error_with_hint(
+                    key.span,
+                    format!("\"{}\" is given twice", key.value),
+                    "keep one of the two",
+                );
+            } else {
+                list.push((key, self.inner(value)));
+            }
+        }
+        list
+    }
+
+    /// Reads a leaf by its serde type: bool, numbers, strings, unit variants of an enum.
+    #[must_use]
+    pub fn get<T: DeserializeOwned>(&self, diagnostics: &mut Diagnostics) -> Option<Spanned<T>> {
+        match ron::from_str::<T>(self.text) {
+            Ok(value) => Some(Spanned::new(value, self.span())),
+            Err(error) => {
+                match &error.code {
+                    RonError::NoSuchEnumVariant { expected, found, .. } => {
+                        let hint = did_you_mean(found, expected.iter().copied()).map_or_else(
+                            || format!("one of {}", expected.join(", ")),
+                            |near| format!("did you mean `{near}`? (one of {})", expected.join(", ")),
+                        );
+                        diagnostics.error_with_hint(self.span(), format!("unknown value `{found}`"), hint);
+                    }
+                    code => diagnostics.error(self.span(), format!("{}, found {}", describe(code), self.kind())),
+                }
+                None
+            }
+        }
+    }
+
+    /// Reads a string and parses it; `expected` ends the sentence "expected …" and should show an example.
+    #[must_use]
+    pub fn parse<T: FromStr<Err: fmt::Display>>(
+        &self,
+        diagnostics: &mut Diagnostics,
+        expected: &str,
+    ) -> Option<Spanned<T>> {
+        let Ok(text) = ron::from_str::<String>(self.text) else {
+            diagnostics.error_with_hint(
+                self.span(),
+                format!("expected {expected}, found {}", self.kind()),
+                "write it in double quotes",
+            );
+            return None;
+        };
+        match text.parse::<T>() {
+            Ok(value) => Some(Spanned::new(value, self.span())),
+            Err(error) => {
+                diagnostics.error_with_hint(self.span(), error.to_string(), format!("expected {expected}"));
+                None
+            }
+        }
+    }
+
+    /// Reads a duration with its unit, such as `"30m"`.
+    #[must_use]
+    pub fn duration(&self, diagnostics: &mut Diagnostics) -> Option<Spanned<Duration>> {
+        let (error, hint) = match ron::from_str::<String>(self.text) {
+            Ok(text) => match duration::parse(&text) {
+                Ok(value) => return Some(Spanned::new(value, self.span())),
+                Err(error @ DurationError::NoUnit) => (error.to_string(), format!("write \"{text}s\" for seconds")),
+                Err(error) => (error.to_string(), DURATION_HINT.to_owned()),
+            },
+            Err(_) if self.text.bytes().all(|b| b.is_ascii_digit()) => {
+                ("a duration needs a unit".to_owned(), format!("write \"{}s\" for seconds", self.text))
+            }
+            Err(_) => (format!("expected a duration, found {}", self.kind()), DURATION_HINT.to_owned()),
+        };
+        diagnostics.error_with_hint(self.span(), error, hint);
+        None
+    }
+
+    /// What kind of thing the text is, for messages.
+    fn kind(&self) -> String {
+        match self.text.as_bytes().first() {
+            Some(b'(') => "a struct `(…)`".to_owned(),
+            Some(b'[') => "a list `[…]`".to_owned(),
+            Some(b'{') => "a map `{…}`".to_owned(),
+            Some(_) => {
+                let line = self.text.lines().next().unwrap_or("");
+                let short: String = line.chars().take(40).collect();
+                let dots = if short.len() < self.text.len() { "…" } else { "" };
+                format!("`{short}{dots}`")
+            }
+            None => "nothing".to_owned(),
+        }
+    }
+
+    fn inner(&self, raw: &'a RawValue) -> Self {
+        Self { text: raw.trim().get_ron(), whole: self.whole }
+    }
+}
+
+const DURATION_HINT: &str = "write numbers with units, largest first: w d h m s ms, such as \"1h30m\"";
+
+/// The fields of one struct while they are taken. What is left when [`Fields::finish`] is called is
+/// unknown, and reported.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    fields: Vec<(&'a str, Value<'a>)>,
+    asked: Vec<&'static str>,
+    owner: Value<'a>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(fields: Vec<(&'a str, Value<'a>)>, owner: Value<'a>) -> Self {
+        Self { fields, asked: Vec::new(), owner }
+    }
+
+    /// Where the whole struct stands.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.owner.span()
+    }
+
+    /// The field `name`, if it is there.
+    pub fn take(&mut self, name: &'static str) -> Option<Value<'a>> {
+        self.asked.push(name);
+        let at = self.fields.iter().position(|(field, _)| *field == name)?;
+        Some(self.fields.remove(at).1)
+    }
+
+    /// The field `name`; its absence is reported at the struct.
+    pub fn require(&mut self, name: &'static str, diagnostics: &mut Diagnostics) -> Option<Value<'a>> {
+        let value = self.take(name);
+        if value.is_none() {
+            let whole = self.owner.span();
+            let first_line = self.owner.text().lines().next().map_or(0, str::len);
+            diagnostics.error_with_hint(
+                Span::new(whole.start, whole.start + first_line.max(1)),
+                format!("field `{name}` is missing"),
+                format!("add `{name}: …,`"),
+            );
+        }
+        value
+    }
+
+    /// Reports every field that was not asked for.
+    pub fn finish(self, diagnostics: &mut Diagnostics) {
+        for (name, _) in &self.fields {
+            let hint = did_you_mean(name, self.asked.iter().copied()).map_or_else(
+                || format!("known fields: {}", self.asked.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            diagnostics.error_with_hint(span_in(self.owner.whole, name), format!("unknown field `{name}`"), hint);
+        }
+    }
+}
+
+/// Where `part`, a slice of `whole`, stands in it.
+fn span_in(whole: &str, part: &str) -> Span {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len());
+    Span::new(start, (start + part.len()).min(whole.len()))
+}
+
+fn last_char_before(text: &str, end: usize) -> usize {
+    text[..end].char_indices().next_back().map_or(0, |(at, _)| at)
+}
+
+/// `ron`'s message in our form: lower case, no full stop.
+fn describe(error: &RonError) -> String {
+    let text = match error {
+        RonError::Eof => "the text ends too early; a bracket or quote is not closed".to_owned(),
+        RonError::ExpectedStructLikeEnd => "expected `,` or the closing `)`".to_owned(),
+        RonError::ExpectedComma => "expected `,`".to_owned(),
+        RonError::IntegerOutOfBounds => "the number is out of range".to_owned(),
+        RonError::ExceededRecursionLimit => "brackets are nested too deeply".to_owned(),
+        RonError::TrailingCharacters => "there is text behind the end".to_owned(),
+        other => other.to_string(),
+    };
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+}
+
+/// The entries of a map, or of a struct if `K` is an identifier.
+struct Entries<'de, K> {
+    list: Vec<(K, &'de RawValue)>,
+}
+
+impl<'de, K: Deserialize<'de>> Deserialize<'de> for Entries<'de, K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V<K>(PhantomData<K>);
+        impl<'de, K: Deserialize<'de>> Visitor<'de> for V<K> {
+            type Value = Entries<'de, K>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("named fields or a map")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Entries { list: Vec::new() })
+            }
+
+            // `()` and `Name()` read as an empty sequence.
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                match seq.next_element::<IgnoredAny>()? {
+                    None => Ok(Entries { list: Vec::new() }),
+                    Some(_) => Err(serde::de::Error::custom("fields without names")),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    list.push(entry);
+                }
+                Ok(Entries { list })
+            }
+        }
+        deserializer.deserialize_any(V(PhantomData))
+    }
+}
+
+/// The items of a list.
+struct Items<'de>(Vec<&'de RawValue>);
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Items<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    list.push(item);
+                }
+                Ok(Items(list))
+            }
+        }
+        deserializer.deserialize_seq(V)
+    }
+}
+
+#[cfg(test)]
+mod tests;
