@@ -1,0 +1,54 @@
+//! What a Portreeve plugin is written with.
+//!
+//! A plugin implements [`Plugin`] and names itself once with [`export!`]; the rest of the contract, the
+//! calls that come in while it runs, arrive as [`Request`]s in its own loop:
+//!
+//! ```ignore
+//! struct Hello;
+//!
+//! impl portreeve_sdk::Plugin for Hello {
+//!     fn describe() -> Manifest { … }
+//!     fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> { … }
+//!     async fn run(section: String, mut requests: Requests) -> Result<(), Failure> {
+//!         instance::ready();
+//!         loop {
+//!             match requests.next().await {
+//!                 Request::Reconfigure(section, reply) => reply.send(Ok(())),
+//!                 Request::Query(words, reply) => reply.send(Ok(Report { values: vec![], tables: vec![] })),
+//!                 Request::Stop => return Ok(()),
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! portreeve_sdk::export!(Hello);
+//! ```
+//!
+//! Map: `bindings` (the WIT package as Rust), `plugin` (the trait, the requests, the export), `log`
+//! (records with fields), `convert` (addresses to std and back). `config` reads sections and is the same crate on
+//! every target; all else exists only inside a component, so engines are tested natively without it.
+#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
+
+pub use portreeve_config as config;
+
+#[cfg(target_arch = "wasm32")]
+pub mod bindings;
+#[cfg(target_arch = "wasm32")]
+mod convert;
+#[cfg(target_arch = "wasm32")]
+mod log;
+#[cfg(target_arch = "wasm32")]
+mod plugin;
+
+#[cfg(target_arch = "wasm32")]
+pub use self::{
+    bindings::exports::portreeve::plugin::lifecycle::{
+        Diagnostic, Failure, Icmpv6Need, Manifest, Need, Planned, Report, Severity, StorageNeed, Table,
+    },
+    bindings::portreeve::plugin::{clock, facts, instance, links, metrics, random, raw_ip, storage, types},
+    convert::{ip, ip_address, ipv6, ipv6_address},
+    log::{Level, emit},
+    plugin::{Exported, Plugin, Reply, Request, Requests, diagnostics},
+};
+#[cfg(target_arch = "wasm32")]
+pub use futures;
