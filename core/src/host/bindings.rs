@@ -1,0 +1,17 @@
+//! The one place where the WIT package becomes Rust. Everything else uses these types.
+#![expect(missing_docs, reason = "generated from wit/, which documents every item")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "plugin",
+    imports: { default: trappable },
+    exports: { default: async },
+    with: {
+        "portreeve:plugin/links.watch": crate::host::links::LinkWatch,
+        "portreeve:plugin/facts.watch": crate::host::facts::FactWatch,
+        "portreeve:plugin/metrics.counter": crate::host::metrics::Counter,
+        "portreeve:plugin/metrics.gauge": crate::host::metrics::Gauge,
+        "portreeve:plugin/metrics.histogram": crate::host::metrics::Histogram,
+        "portreeve:plugin/raw-ip.icmpv6-socket": crate::host::raw_ip::Icmpv6Handle,
+    },
+});

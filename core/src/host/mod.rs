@@ -1,0 +1,164 @@
+//! The host side of the WIT package: one file for each interface, each of which looks up, converts,
+//! delegates and converts back, and decides nothing. `grants` decides, `sys` and `stores` do the work.
+//!
+//! Two kinds of failure leave here: an `error-code` that the plugin sees and can act on, or a trap that ends
+//! the instance because it broke the rules of the component model (a handle it does not own).
+
+pub mod bindings;
+mod clock;
+pub mod facts;
+mod instance;
+pub mod links;
+mod log;
+pub mod metrics;
+mod random;
+pub mod raw_ip;
+mod storage;
+mod types;
+mod wasi;
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+
+use crate::config::{Limits, LogLevel};
+use crate::grants::{Access, Grants};
+use crate::stores::facts::FactStore;
+use crate::stores::logs::{LogStore, RateLimit, Record};
+use crate::stores::metrics::MetricStore;
+use crate::stores::storage::StorageStore;
+use crate::sys::Kernel;
+use bindings::portreeve::plugin::types::ErrorCode;
+
+pub use wasi::ALLOWED_IMPORTS as WASI_IMPORTS;
+
+/// The version of the WIT package that is served: major, minor, patch.
+pub const WIT_VERSION: (u64, u64, u64) = (0, 1, 0);
+/// The interfaces of the package that a plugin may import.
+pub const WIT_IMPORTS: [&str; 10] =
+    ["types", "clock", "random", "log", "metrics", "links", "raw-ip", "storage", "facts", "instance"];
+
+/// What all instances share.
+pub struct Shared {
+    /// The kernel.
+    pub kernel: Arc<dyn Kernel>,
+    /// The log.
+    pub logs: LogStore,
+    /// Figures.
+    pub metrics: MetricStore,
+    /// Facts.
+    pub facts: FactStore,
+    /// Stored values.
+    pub storage: StorageStore,
+}
+
+/// What an instance says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// It does its work.
+    Ready,
+    /// It does part of it.
+    Degraded(String),
+}
+
+/// What the host knows of one instance: the data of its store.
+pub struct State {
+    plugin: Arc<str>,
+    /// The number of this run of the plugin.
+    run: u64,
+    shared: Arc<Shared>,
+    grants: watch::Receiver<Arc<Grants>>,
+    reports: mpsc::UnboundedSender<Report>,
+    handles: ResourceTable,
+    log_rate: RateLimit,
+    wasi: wasi::Wasi,
+    /// Memory and tables.
+    pub(crate) limiter: crate::plugin::limits::Limiter,
+}
+
+/// What an instance is made for.
+pub struct Purpose {
+    /// The plugin's name in router.ron.
+    pub plugin: Arc<str>,
+    /// The number of this run, from 1; 0 for instances that only describe or plan.
+    pub run: u64,
+    /// What it may touch; can change while it runs.
+    pub grants: watch::Receiver<Arc<Grants>>,
+    /// Where it says ready.
+    pub reports: mpsc::UnboundedSender<Report>,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+impl State {
+    /// The state of a new instance.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, purpose: Purpose) -> Self {
+        let mut handles = ResourceTable::new();
+        handles.set_max_capacity(purpose.limits.handles);
+        Self {
+            wasi: wasi::Wasi::new(&shared.logs, &purpose.plugin),
+            plugin: purpose.plugin,
+            run: purpose.run,
+            shared,
+            grants: purpose.grants,
+            reports: purpose.reports,
+            handles,
+            log_rate: RateLimit::new(Instant::now()),
+            limiter: crate::plugin::limits::Limiter::new(purpose.limits),
+        }
+    }
+
+    /// Asks the grant; a denial is logged with what was missing.
+    fn check(&mut self, access: Access<'_>) -> Result<(), ErrorCode> {
+        let decision = self.grants.borrow().check(access);
+        decision.map_err(|denied| {
+            let fields = vec![("access".to_owned(), access.to_string()), ("reason".to_owned(), denied.to_string())];
+            self.log(LogLevel::Warn, "denied", fields);
+            ErrorCode::Denied
+        })
+    }
+
+    /// Writes to the plugin's log, within its rate.
+    fn log(&mut self, level: LogLevel, message: &str, mut fields: Vec<(String, String)>) {
+        if !self.shared.logs.enabled(level) {
+            return;
+        }
+        if let Some(dropped) = self.log_rate.admit(Instant::now()) {
+            if dropped > 0 {
+                fields.push(("records_dropped_before".to_owned(), dropped.to_string()));
+            }
+            self.shared.logs.push(Record {
+                time: SystemTime::now(),
+                level,
+                plugin: Some(self.plugin.to_string()),
+                message: message.to_owned(),
+                fields,
+            });
+        }
+    }
+
+    /// The plugin's error for a kernel's; what it cannot act on is logged here.
+    fn os_error(&mut self, what: &str, error: &std::io::Error) -> ErrorCode {
+        let code = types::error_code(error);
+        if code == ErrorCode::Other {
+            let fields = vec![("error".to_owned(), error.to_string()), ("tried".to_owned(), what.to_owned())];
+            self.log(LogLevel::Warn, "the kernel refused", fields);
+        }
+        code
+    }
+}
+
+/// A linker with everything a plugin can import.
+///
+/// # Errors
+/// None in practice: the same name would have to be linked twice.
+pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    bindings::Plugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    wasi::add_to_linker(&mut linker)?;
+    Ok(linker)
+}

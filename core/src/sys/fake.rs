@@ -1,0 +1,194 @@
+//! A kernel made of maps and channels, for tests of everything above `sys`.
+//!
+//! A test sets links and addresses, takes what plugins send from [`FakeKernel::sent`] and hands packets to
+//! their sockets with [`FakeKernel::deliver`]. Filters and group membership behave like the kernel's.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::net::Ipv6Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use super::{Address, BoxFuture, Icmpv6Socket, Kernel, Link, LinkTable, Neighbour, Received, Route, Transmit};
+
+/// The fake. Clones share the same state.
+#[derive(Clone)]
+pub struct FakeKernel {
+    links: Arc<watch::Sender<Arc<LinkTable>>>,
+    shared: Arc<Mutex<Shared>>,
+    sent: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Shared {
+    sockets: Vec<Arc<FakeSocket>>,
+    sent: VecDeque<(u32, Transmit)>,
+    routes: Vec<Route>,
+    neighbours: Vec<Neighbour>,
+}
+
+struct FakeSocket {
+    index: u32,
+    receive: BTreeSet<u8>,
+    groups: Mutex<BTreeSet<Ipv6Addr>>,
+    queue: Mutex<VecDeque<Received>>,
+    arrived: Notify,
+    kernel: FakeKernel,
+}
+
+impl Default for FakeKernel {
+    fn default() -> Self {
+        Self { links: Arc::new(watch::channel(Arc::default()).0), shared: Arc::default(), sent: Arc::default() }
+    }
+}
+
+impl FakeKernel {
+    /// A machine without any link.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds or replaces a link.
+    pub fn set_link(&self, link: Link) {
+        self.links.send_modify(|table| {
+            Arc::make_mut(table).links.insert(link.index, link);
+        });
+    }
+
+    /// Removes a link, its addresses, and the life of the sockets on it.
+    pub fn remove_link(&self, index: u32) {
+        self.links.send_modify(|table| Arc::make_mut(table).remove_link(index));
+        for socket in &lock(&self.shared).sockets {
+            socket.arrived.notify_waiters();
+        }
+    }
+
+    /// Adds or replaces an address.
+    pub fn set_address(&self, address: Address) {
+        self.links.send_modify(|table| {
+            Arc::make_mut(table).addresses.insert(address.key(), address);
+        });
+    }
+
+    /// Sets what `routes` answers.
+    pub fn set_routes(&self, routes: Vec<Route>) {
+        lock(&self.shared).routes = routes;
+    }
+
+    /// Hands a packet to every socket on the interface that the kernel would hand it to.
+    pub fn deliver(&self, index: u32, packet: &Received) {
+        for socket in lock(&self.shared).sockets.iter().filter(|s| s.index == index) {
+            let wanted = packet.message.first().is_some_and(|kind| socket.receive.contains(kind));
+            let member = !packet.destination.is_multicast() || lock(&socket.groups).contains(&packet.destination);
+            if wanted && member {
+                lock(&socket.queue).push_back(packet.clone());
+                socket.arrived.notify_one();
+            }
+        }
+    }
+
+    /// Waits for the next packet that a plugin sends: the interface's index and the packet.
+    pub async fn sent(&self) -> (u32, Transmit) {
+        loop {
+            let arrived = self.sent.notified();
+            if let Some(packet) = lock(&self.shared).sent.pop_front() {
+                return packet;
+            }
+            arrived.await;
+        }
+    }
+
+    /// How many sockets are open.
+    #[must_use]
+    pub fn open_sockets(&self) -> usize {
+        lock(&self.shared).sockets.iter().filter(|s| Arc::strong_count(s) > 1).count()
+    }
+
+    fn has_link(&self, index: u32) -> bool {
+        self.links.borrow().links.contains_key(&index)
+    }
+}
+
+impl Kernel for FakeKernel {
+    fn links(&self) -> watch::Receiver<Arc<LinkTable>> {
+        self.links.subscribe()
+    }
+
+    fn routes(&self) -> BoxFuture<'static, io::Result<Vec<Route>>> {
+        let routes = lock(&self.shared).routes.clone();
+        Box::pin(async { Ok(routes) })
+    }
+
+    fn neighbours(&self) -> BoxFuture<'static, io::Result<Vec<Neighbour>>> {
+        let neighbours = lock(&self.shared).neighbours.clone();
+        Box::pin(async { Ok(neighbours) })
+    }
+
+    fn open_icmpv6(&self, index: u32, receive: &[u8]) -> io::Result<Arc<dyn Icmpv6Socket>> {
+        if !self.has_link(index) {
+            return Err(errno(libc::ENODEV));
+        }
+        let socket = Arc::new(FakeSocket {
+            index,
+            receive: receive.iter().copied().collect(),
+            groups: Mutex::default(),
+            queue: Mutex::default(),
+            arrived: Notify::new(),
+            kernel: self.clone(),
+        });
+        let mut shared = lock(&self.shared);
+        shared.sockets.retain(|s| Arc::strong_count(s) > 1);
+        shared.sockets.push(socket.clone());
+        Ok(socket)
+    }
+}
+
+impl Icmpv6Socket for FakeSocket {
+    fn join(&self, group: Ipv6Addr) -> io::Result<()> {
+        if lock(&self.groups).insert(group) { Ok(()) } else { Err(errno(libc::EADDRINUSE)) }
+    }
+
+    fn leave(&self, group: Ipv6Addr) -> io::Result<()> {
+        if lock(&self.groups).remove(&group) { Ok(()) } else { Err(errno(libc::EADDRNOTAVAIL)) }
+    }
+
+    fn receive(&self, max: usize) -> BoxFuture<'_, io::Result<Vec<Received>>> {
+        Box::pin(async move {
+            loop {
+                let arrived = self.arrived.notified();
+                {
+                    let mut queue = lock(&self.queue);
+                    if !queue.is_empty() {
+                        let take = queue.len().min(max);
+                        return Ok(queue.drain(..take).collect());
+                    }
+                }
+                if !self.kernel.has_link(self.index) {
+                    return Err(errno(libc::ENETDOWN));
+                }
+                arrived.await;
+            }
+        })
+    }
+
+    fn send(&self, packet: Transmit) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async move {
+            if !self.kernel.has_link(self.index) {
+                return Err(errno(libc::ENODEV));
+            }
+            lock(&self.kernel.shared).sent.push_back((self.index, packet));
+            self.kernel.sent.notify_one();
+            Ok(())
+        })
+    }
+}
+
+fn errno(code: i32) -> io::Error {
+    io::Error::from_raw_os_error(code)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
