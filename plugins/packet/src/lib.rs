@@ -1,0 +1,24 @@
+//! Packet formats that more than one plugin reads or writes; knows nothing about plugins.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `cursor.rs` | [`Reader`](cursor::Reader) and [`Writer`](cursor::Writer): the only code that indexes bytes |
+//! | `checksum.rs` | the Internet checksum (RFC 1071) and the IPv6 pseudo header (RFC 8200 section 8.1) |
+//! | `icmpv6.rs` | ICMPv6 type numbers, the checksum field |
+//! | `nd/` | Neighbor Discovery: router solicitations and advertisements, their options |
+//!
+//! # The panic contract
+//!
+//! - Parsing never panics, whatever the bytes: every `parse` and `validate_*` function takes any `&[u8]`.
+//! - Emitting never panics: into a buffer of `buffer_len()` bytes or more it writes exactly that many bytes and
+//!   says so; into a smaller one, or with content the format cannot carry, it returns an [`EmitError`].
+//! - What we do not understand survives: an unknown option is kept and emitted again byte for byte.
+//!
+//! Memory: a parsed value holds at most about the bytes it was parsed from, so a peer cannot make us grow.
+
+pub mod checksum;
+pub mod cursor;
+pub mod icmpv6;
+pub mod nd;
+
+pub use cursor::EmitError;
