@@ -1,0 +1,90 @@
+//! wasm only: moves links, packets and time between the host and the [`Engine`]. Decides nothing.
+//!
+//! One loop owns everything. It waits for whatever comes first (a request of the core, a change of links, packets,
+//! the engine's timer), hands it to the engine, and then carries out what the engine says. What waits at the
+//! host stays waiting over many turns of the loop; a call that was dropped half way could lose a packet.
+//! Converting is in `guest/links.rs`, `guest/report.rs` and `guest/describe.rs`, sockets are in `guest/sockets.rs`.
+
+mod describe;
+mod links;
+mod metrics;
+mod report;
+mod sockets;
+mod timer;
+
+use portreeve_sdk::futures::{FutureExt, select_biased};
+use portreeve_sdk::{
+    Diagnostic, Failure, Manifest, Planned, Plugin, Request, Requests, clock, diagnostics, instance, random,
+};
+
+use crate::{Config, Engine, Instant};
+use links::LinkBook;
+use metrics::Metrics;
+use sockets::Sockets;
+use timer::Timer;
+
+struct Radvd;
+
+portreeve_sdk::export!(Radvd);
+
+impl Plugin for Radvd {
+    fn describe() -> Manifest {
+        describe::manifest()
+    }
+
+    fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> {
+        describe::plan(section)
+    }
+
+    async fn run(section: String, mut requests: Requests) -> Result<(), Failure> {
+        let mut engine = Engine::new(parse(&section)?, random::number(), now());
+        let mut book = LinkBook::open()?;
+        let mut sockets = Sockets::default();
+        let mut metrics = Metrics::default();
+        let mut timer = Timer::default();
+        // The first answer is the whole table, at once: after it the plugin does its work.
+        book.apply(&mut engine).await;
+        sockets.obey(&mut engine).await;
+        instance::ready();
+        loop {
+            timer.arm([engine.poll_timeout(), metrics.next_sync()].into_iter().flatten().min());
+            select_biased! {
+                request = requests.next().fuse() => match request {
+                    Request::Reconfigure(section, reply) => {
+                        reply.send(parse(&section).map(|config| engine.reconfigure(config, now())));
+                    }
+                    Request::Query(words, reply) => reply.send(report::report(&engine.status(now()), &words)),
+                    Request::Stop => break,
+                },
+                () = book.apply(&mut engine).fuse() => {}
+                packets = sockets.receive().fuse() => sockets.hand_over(packets, &mut engine),
+                () = timer.expired().fuse() => engine.handle_timeout(now()),
+            }
+            sockets.obey(&mut engine).await;
+            metrics.sync(&engine, now());
+        }
+        engine.stop(now());
+        drain(&mut engine, &mut sockets).await;
+        Ok(())
+    }
+}
+
+/// Sends the final advertisements; the engine bounds how long that takes.
+async fn drain(engine: &mut Engine, sockets: &mut Sockets) {
+    loop {
+        sockets.obey(engine).await;
+        match engine.poll_timeout() {
+            Some(deadline) if !engine.is_drained() => clock::sleep_until(deadline.micros() * 1000).await,
+            _ => return,
+        }
+        engine.handle_timeout(now());
+    }
+}
+
+fn parse(section: &str) -> Result<Config, Failure> {
+    Config::parse(section).map(|(config, _)| config).map_err(|list| Failure::Config(diagnostics(list)))
+}
+
+fn now() -> Instant {
+    Instant::from_micros(clock::now() / 1000)
+}

@@ -1,0 +1,85 @@
+//! The engine's counters as metrics, at most a second behind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portreeve_sdk::metrics::{Counter, Gauge, Label};
+
+use crate::engine::{Counters, InterfaceState, InterfaceStatus};
+use crate::{Engine, Instant};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Name, help and value of each counter.
+type Series = (&'static str, &'static str, fn(&Counters) -> u64);
+
+const SERIES: [Series; 8] = [
+    ("radvd_multicast_advertisements_sent", "Router advertisements sent to all nodes", |c| c.multicast_sent),
+    ("radvd_unicast_advertisements_sent", "Router advertisements sent to one host", |c| c.unicast_sent),
+    ("radvd_solicitations_received", "Valid router solicitations received", |c| c.solicitations),
+    ("radvd_solicitations_limited", "Solicitations unanswered, their source asks too often", |c| {
+        c.solicitations_limited
+    }),
+    ("radvd_invalid_received", "Messages dropped as invalid (RFC 4861 6.1)", |c| c.invalid.total()),
+    ("radvd_advertisements_heard", "Router advertisements of other routers", |c| c.advertisements_heard),
+    ("radvd_inconsistent_heard", "Advertisements of others that contradict ours", |c| c.inconsistent),
+    ("radvd_transmit_errors", "Advertisements that could not be sent", |c| c.transmit_errors),
+];
+
+#[derive(Default)]
+pub struct Metrics {
+    interfaces: BTreeMap<String, Interface>,
+    synced: Option<Instant>,
+    behind: bool,
+}
+
+struct Interface {
+    counters: Vec<(Option<Counter>, u64)>,
+    advertising: Option<Gauge>,
+}
+
+impl Metrics {
+    /// When the metrics must be brought up to date, if they are behind.
+    pub fn next_sync(&self) -> Option<Instant> {
+        self.synced.filter(|_| self.behind).map(|at| at + INTERVAL)
+    }
+
+    /// Brings them up to date, or notes that they are behind.
+    pub fn sync(&mut self, engine: &Engine, now: Instant) {
+        if self.synced.is_some_and(|at| now < at + INTERVAL) {
+            self.behind = true;
+            return;
+        }
+        self.synced = Some(now);
+        self.behind = false;
+        for status in engine.status(now) {
+            let known = self.interfaces.entry(status.name.clone()).or_insert_with(|| Interface::open(&status.name));
+            known.sync(&status);
+        }
+    }
+}
+
+impl Interface {
+    /// A series that cannot be opened (too many) is left out; the interface works without.
+    fn open(ifname: &str) -> Self {
+        let labels = [Label { name: "ifname".to_owned(), value: ifname.to_owned() }];
+        let counters = SERIES.iter().map(|(name, help, _)| (Counter::create(name, help, &labels).ok(), 0)).collect();
+        let help = "Whether the interface advertises";
+        Self { counters, advertising: Gauge::create("radvd_advertising", help, &labels).ok() }
+    }
+
+    fn sync(&mut self, status: &InterfaceStatus) {
+        for ((counter, told), (_, _, value)) in self.counters.iter_mut().zip(SERIES) {
+            let value = value(&status.counters);
+            // The engine counts from zero when a link comes back.
+            let more = if value >= *told { value - *told } else { value };
+            *told = value;
+            if let Some(counter) = counter.as_ref().filter(|_| more > 0) {
+                counter.add(more);
+            }
+        }
+        if let Some(gauge) = &self.advertising {
+            gauge.set(if status.state == InterfaceState::Advertising { 1.0 } else { 0.0 });
+        }
+    }
+}

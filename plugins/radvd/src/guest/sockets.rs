@@ -1,0 +1,152 @@
+//! The sockets that the engine asked for, what they receive, and carrying out what the engine says.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+use std::rc::Rc;
+
+use portreeve_packet::icmpv6::{ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION};
+use portreeve_sdk::futures::StreamExt;
+use portreeve_sdk::futures::future::{AbortHandle, Abortable, LocalBoxFuture};
+use portreeve_sdk::futures::stream::FuturesUnordered;
+use portreeve_sdk::raw_ip::{Icmpv6Socket, Received, Transmit};
+use portreeve_sdk::types::ErrorCode;
+use portreeve_sdk::{instance, ipv6, ipv6_address, warn};
+
+use super::{now, report};
+use crate::Engine;
+use crate::engine::{self, Event};
+
+/// All routers, link-local scope (RFC 4291 section 2.7.1): where solicitations go.
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+/// All nodes: where other routers' advertisements go.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// What one wait for packets gave; none if it was called off.
+type Arrived = Option<(u32, Rc<Icmpv6Socket>, Result<Vec<Received>, ErrorCode>)>;
+
+struct Open {
+    name: String,
+    socket: Rc<Icmpv6Socket>,
+    waiting: AbortHandle,
+}
+
+#[derive(Default)]
+pub struct Sockets {
+    open: BTreeMap<u32, Open>,
+    /// Sockets that could not be opened, by index: tried again with the next advertisement.
+    failed: BTreeMap<u32, String>,
+    waiting: FuturesUnordered<LocalBoxFuture<'static, Arrived>>,
+}
+
+impl Sockets {
+    /// Waits for packets of any socket. Dropping the future keeps the calls.
+    pub async fn receive(&mut self) -> Arrived {
+        match self.waiting.next().await {
+            Some(arrived) => arrived,
+            None => core::future::pending().await,
+        }
+    }
+
+    /// Hands packets to the engine and waits at that socket again.
+    pub fn hand_over(&mut self, arrived: Arrived, engine: &mut Engine) {
+        let Some((index, socket, result)) = arrived else { return };
+        match result {
+            Ok(packets) => {
+                for packet in packets {
+                    let received = engine::Received {
+                        interface_index: index,
+                        source: ipv6(packet.source),
+                        destination: ipv6(packet.destination),
+                        hop_limit: packet.hop_limit,
+                        bytes: &packet.message,
+                    };
+                    engine.handle_packet(received, now());
+                }
+            }
+            // Told once when the link goes down; the socket works on when it is up again.
+            Err(ErrorCode::Gone) => {}
+            Err(error) => {
+                warn!("cannot receive, opening the socket anew", index = index, error = format!("{error:?}"));
+                if let Some(open) = self.open.remove(&index) {
+                    self.failed.insert(index, open.name);
+                }
+                return;
+            }
+        }
+        if let Some(open) = self.open.remove(&index) {
+            self.wait(index, open.name, socket);
+        }
+    }
+
+    /// Does what the engine says: sockets, records, packets.
+    pub async fn obey(&mut self, engine: &mut Engine) {
+        loop {
+            while let Some(event) = engine.poll_event() {
+                match event {
+                    Event::OpenSocket { index, name } => self.open(index, name),
+                    Event::CloseSocket { index } => self.close(index),
+                    event => report::log(&event),
+                }
+            }
+            let Some(packet) = engine.poll_transmit() else { return };
+            if !self.send(&packet).await {
+                engine.handle_transmit_error(packet.interface_index, now());
+            }
+        }
+    }
+
+    async fn send(&mut self, packet: &engine::Transmit) -> bool {
+        let index = packet.interface_index;
+        if let Some(name) = self.failed.get(&index).cloned() {
+            self.open(index, name);
+        }
+        let Some(open) = self.open.get(&index) else { return false };
+        let packet = Transmit {
+            source: Some(ipv6_address(packet.source)),
+            destination: ipv6_address(packet.destination),
+            hop_limit: 255,
+            message: packet.bytes.clone(),
+        };
+        open.socket.send(packet).await.is_ok()
+    }
+
+    fn open(&mut self, index: u32, name: String) {
+        let recovered = self.failed.contains_key(&index);
+        self.close(index);
+        let opened = Icmpv6Socket::open(&name, &[ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT]).and_then(|socket| {
+            socket.join(ipv6_address(ALL_ROUTERS))?;
+            socket.join(ipv6_address(ALL_NODES))?;
+            Ok(socket)
+        });
+        match opened {
+            Ok(socket) => {
+                self.wait(index, name, Rc::new(socket));
+                if recovered && self.failed.is_empty() {
+                    instance::ready();
+                }
+            }
+            Err(error) => {
+                warn!("cannot open a socket", ifname = name, error = format!("{error:?}"));
+                instance::degraded(&format!("no socket on {name}: {error:?}"));
+                self.failed.insert(index, name);
+            }
+        }
+    }
+
+    fn close(&mut self, index: u32) {
+        self.failed.remove(&index);
+        if let Some(open) = self.open.remove(&index) {
+            open.waiting.abort();
+        }
+    }
+
+    fn wait(&mut self, index: u32, name: String, socket: Rc<Icmpv6Socket>) {
+        let (waiting, registration) = AbortHandle::new_pair();
+        self.open.insert(index, Open { name, socket: socket.clone(), waiting });
+        let receive = async move {
+            let result = socket.receive().await;
+            (index, socket, result)
+        };
+        self.waiting.push(Box::pin(async move { Abortable::new(receive, registration).await.ok() }));
+    }
+}
