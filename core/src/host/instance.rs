@@ -11,19 +11,12 @@ const MAX_REASON: usize = 256;
 impl Host for State {
     fn ready(&mut self) -> Result<()> {
         self.shared.facts.keep_run(&self.plugin, self.run);
-        self.report(Report::Ready);
+        (self.report)(Report::Ready);
         Ok(())
     }
 
     fn degraded(&mut self, reason: String) -> Result<()> {
-        self.report(Report::Degraded(cut(reason, MAX_REASON)));
+        (self.report)(Report::Degraded(cut(reason, MAX_REASON)));
         Ok(())
-    }
-}
-
-impl State {
-    fn report(&self, report: Report) {
-        // An instance that only plans has nobody who listens.
-        let _ = self.reports.send(report);
     }
 }

@@ -18,9 +18,10 @@ mod types;
 mod wasi;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 
@@ -71,7 +72,7 @@ pub struct State {
     run: u64,
     shared: Arc<Shared>,
     grants: watch::Receiver<Arc<Grants>>,
-    reports: mpsc::UnboundedSender<Report>,
+    report: Box<dyn Fn(Report) + Send>,
     handles: ResourceTable,
     log_rate: RateLimit,
     wasi: wasi::Wasi,
@@ -87,10 +88,12 @@ pub struct Purpose {
     pub run: u64,
     /// What it may touch; can change while it runs.
     pub grants: watch::Receiver<Arc<Grants>>,
-    /// Where it says ready.
-    pub reports: mpsc::UnboundedSender<Report>,
+    /// Told what the instance says of itself.
+    pub report: Box<dyn Fn(Report) + Send>,
     /// Its limits.
     pub limits: Limits,
+    /// Shows the bytes of its linear memory.
+    pub memory: Arc<AtomicUsize>,
 }
 
 impl State {
@@ -105,10 +108,10 @@ impl State {
             run: purpose.run,
             shared,
             grants: purpose.grants,
-            reports: purpose.reports,
+            report: purpose.report,
             handles,
             log_rate: RateLimit::new(Instant::now()),
-            limiter: crate::plugin::limits::Limiter::new(purpose.limits),
+            limiter: crate::plugin::limits::Limiter::new(purpose.limits, purpose.memory),
         }
     }
 

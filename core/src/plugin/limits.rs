@@ -1,5 +1,8 @@
-//! Memory and table limits of one instance. Reaching one ends the instance: a plugin that only got a
+//! Memory, table and time limits of one instance. Reaching one ends the instance: a plugin that only got a
 //! refused allocation would go on half alive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::ResourceLimiter;
 
@@ -14,48 +17,48 @@ const MAX_TABLES: usize = 64;
 #[derive(Debug)]
 pub struct Limiter {
     limits: Limits,
-    memory: usize,
+    memory: Arc<AtomicUsize>,
     table_elements: usize,
 }
 
 impl Limiter {
-    /// Nothing used yet.
+    /// Nothing used yet; `memory` shows the bytes of linear memory to whoever else holds it.
     #[must_use]
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits, memory: 0, table_elements: 0 }
-    }
-
-    /// Bytes of linear memory in use.
-    #[must_use]
-    pub const fn memory(&self) -> usize {
-        self.memory
+    pub const fn new(limits: Limits, memory: Arc<AtomicUsize>) -> Self {
+        Self { limits, memory, table_elements: 0 }
     }
 }
 
-/// Why an instance was ended.
+/// Which limit ended an instance.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
     /// Linear memory.
-    #[error("needs more than its {limit_mib} MiB of memory (raise `limits: (memory_mib: …)` in router.ron)")]
+    #[error("it needs more than its {limit_mib} MiB of memory (`limits: (memory_mib: …)` in router.ron)")]
     Memory {
         /// The limit.
         limit_mib: usize,
     },
     /// Table elements.
-    #[error("needs more than its {limit} table elements (raise `limits: (table_elements: …)` in router.ron)")]
+    #[error("it needs more than its {limit} table elements (`limits: (table_elements: …)` in router.ron)")]
     Table {
         /// The limit.
         limit: usize,
+    },
+    /// CPU time of one turn.
+    #[error("it computed for more than {limit_ms} ms without waiting")]
+    Turn {
+        /// The limit.
+        limit_ms: u128,
     },
 }
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory.saturating_add(desired.saturating_sub(current));
+        let total = self.memory.load(Ordering::Relaxed).saturating_add(desired.saturating_sub(current));
         if total > self.limits.memory {
             return Err(LimitError::Memory { limit_mib: self.limits.memory >> 20 }.into());
         }
-        self.memory = total;
+        self.memory.store(total, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -78,5 +81,22 @@ impl ResourceLimiter for Limiter {
 
     fn tables(&self) -> usize {
         MAX_TABLES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_count_together() {
+        let used = Arc::new(AtomicUsize::new(0));
+        let limits = Limits { memory: 3 << 16, ..Limits::default() };
+        let mut limiter = Limiter::new(limits, used.clone());
+        assert!(limiter.memory_growing(0, 1 << 16, None).unwrap());
+        assert!(limiter.memory_growing(0, 2 << 16, None).unwrap());
+        assert_eq!(used.load(Ordering::Relaxed), 3 << 16);
+        let error = limiter.memory_growing(1 << 16, 2 << 16, None).unwrap_err();
+        assert!(error.is::<LimitError>());
     }
 }
