@@ -5,4 +5,5 @@ pub mod grants;
 pub mod host;
 pub mod plugin;
 pub mod stores;
+pub mod supervisor;
 pub mod sys;
