@@ -1,0 +1,117 @@
+//! `portreeve plugin list|inspect`: what there is, and what a component is.
+
+use std::path::{Path, PathBuf};
+
+use portreeve_config::Diagnostics;
+
+use super::{Failed, block_on, offline, print};
+use crate::config::{Limits, PluginConfig, Source, parse};
+use crate::control::client::Client;
+use crate::control::protocol::PluginStatus;
+use crate::plugin::judge::judge;
+use crate::plugin::{Judgement, Loaded, Manifest};
+use crate::runtime::options::Options;
+
+/// `plugin list`: the components of the image and those router.ron names, with their state if a core runs.
+/// Whether all of them can be used.
+///
+/// # Errors
+/// The engine does not start.
+pub fn list(options: &Options) -> Result<bool, Failed> {
+    let configured = configured(options);
+    let mut found: Vec<(String, PathBuf, bool)> = configured
+        .iter()
+        .map(|p| (p.name.value.clone(), p.component_path(&options.config, &options.plugins), true))
+        .collect();
+    for path in components_in(&options.plugins) {
+        if !found.iter().any(|(_, known, _)| *known == path) {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            found.push((name, path, false));
+        }
+    }
+    found.sort();
+    let running = block_on(async {
+        let mut client = Client::connect(&options.control).await.ok()?;
+        Some(client.status().await.ok()?.plugins)
+    })?;
+    let mut good = true;
+    let mut rows = Vec::new();
+    for (name, path, is_configured) in found {
+        let state = running.as_ref().and_then(|plugins| plugins.iter().find(|p| p.name == name));
+        let state = match (state, is_configured) {
+            (Some(PluginStatus { state, .. }), _) => state.clone(),
+            (None, true) => "configured".to_owned(),
+            (None, false) => "not configured".to_owned(),
+        };
+        let (version, summary) = match manifest(options, &path, &name) {
+            Ok(manifest) => (manifest.version, manifest.summary),
+            Err(error) => {
+                good = false;
+                eprintln!("{}: {error}", path.display());
+                ("-".to_owned(), "cannot be used".to_owned())
+            }
+        };
+        rows.push(vec![name, version, state, summary, path.display().to_string()]);
+    }
+    let columns = ["plugin", "version", "state", "summary", "component"].map(str::to_owned);
+    print::out(&print::table(&columns, &rows))?;
+    Ok(good)
+}
+
+/// `plugin inspect`: who a component is and the most it may ever need. `which` is a file, or the name of a
+/// plugin in router.ron or in the image.
+///
+/// # Errors
+/// There is no such component, or it cannot be used.
+pub fn inspect(options: &Options, which: &str) -> Result<bool, Failed> {
+    let path = find(options, which);
+    let (loaded, judgement) = load(options, &path, which).map_err(|e| format!("{}: {e}", path.display()))?;
+    let Manifest { name, version, summary, needs, config_example, state_schema } = judgement.manifest;
+    let mut text = format!("{name} {version}: {summary}\n");
+    text.push_str(&format!("file: {}, {}\n", path.display(), print::bytes(loaded.size as u64)));
+    text.push_str(&format!("blake3: {}\nstorage format: {state_schema}\n", loaded.hash));
+    text.push_str("may need, at most:\n");
+    for need in needs {
+        text.push_str(&format!("  {need}\n"));
+    }
+    text.push_str("imports:\n");
+    for import in loaded.imports {
+        text.push_str(&format!("  {import}\n"));
+    }
+    text.push_str("its section in router.ron, for example:\n");
+    for line in config_example.lines() {
+        text.push_str(&format!("  {}\n", print::printable(line)));
+    }
+    print::out(&text)?;
+    Ok(true)
+}
+
+/// A name of router.ron, a name in the image, or a file.
+fn find(options: &Options, which: &str) -> PathBuf {
+    if let Some(plugin) = configured(options).iter().find(|p| p.name.value == which) {
+        return plugin.component_path(&options.config, &options.plugins);
+    }
+    let shipped = options.plugins.join(format!("{which}.wasm"));
+    if !which.contains('/') && shipped.exists() { shipped } else { which.into() }
+}
+
+/// The plugins of router.ron, as far as it can be read: listing components does not need a legal file.
+fn configured(options: &Options) -> Vec<PluginConfig> {
+    Source::read(&options.config).map(|s| parse(&s.text, &mut Diagnostics::new()).plugins).unwrap_or_default()
+}
+
+fn components_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "wasm")).collect()
+}
+
+fn manifest(options: &Options, path: &Path, name: &str) -> Result<Manifest, Failed> {
+    Ok(load(options, path, name)?.1.manifest)
+}
+
+fn load(options: &Options, path: &Path, name: &str) -> Result<(Loaded, Judgement), Failed> {
+    let (loader, shared) = offline(options)?;
+    let loaded = loader.load(path)?;
+    let judgement = block_on(judge(loader.engine(), shared, &loaded, name, Limits::default(), "()"))??;
+    Ok((loaded, judgement))
+}

@@ -1,0 +1,152 @@
+//! From the configuration in force to the next: only what differs is touched.
+//!
+//! A plugin whose section changed is asked to change over while it runs; one whose component or limits
+//! changed is started anew; what did not change sees nothing. During a change-over the grants of both
+//! sections hold; afterwards those of the new one alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::planning::{Plan, PlannedPlugin, ReadyPlugin};
+use super::{ANSWER_WITHIN, Core, News};
+use crate::config::System;
+use crate::grants::Grants;
+use crate::plugin::instance::{Command, Failure};
+use crate::sys::linux::process;
+
+/// One plugin of the configuration in force.
+pub(super) struct Entry {
+    /// What runs, or would.
+    pub ready: Option<ReadyPlugin>,
+    /// Why its component cannot be used; what ran before goes on.
+    pub failed: Option<String>,
+    /// The component's file.
+    pub component: PathBuf,
+}
+
+impl Core {
+    /// Puts a plan without errors in force.
+    pub(super) fn apply(&mut self, plan: Plan) {
+        self.apply_system(&plan.system);
+        let now = Instant::now();
+        self.order = plan.plugins.iter().map(|plugin| plugin.config.name.value.clone()).collect();
+        let gone: Vec<_> = self.entries.keys().filter(|name| !self.order.contains(name)).cloned().collect();
+        for name in gone {
+            tracing::info!(plugin = name, "plugin removed");
+            self.entries.remove(&name);
+            self.supervisor.stop(&name, now);
+            if !self.instances.contains_key(&name) {
+                self.forget(&name);
+            }
+        }
+        for plugin in plan.plugins {
+            self.apply_plugin(plugin, now);
+        }
+    }
+
+    /// Nothing of a removed plugin stays.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.supervisor.forget(name);
+        self.shared.facts.remove_all(name);
+        self.shared.metrics.remove_all(name);
+    }
+
+    fn apply_system(&self, system: &System) {
+        self.shared.logs.set_level(system.log);
+        if let Some(name) = &system.hostname {
+            if let Err(error) = process::set_hostname(name) {
+                tracing::warn!(hostname = name, %error, "cannot set the host name");
+            }
+        }
+    }
+
+    fn apply_plugin(&mut self, plugin: PlannedPlugin, now: Instant) {
+        let name = plugin.config.name.value.clone();
+        let old = self.entries.remove(&name);
+        let new = match plugin.outcome {
+            Ok(Some(ready)) => *ready,
+            outcome => {
+                let reason = outcome.err().unwrap_or_else(|| "its section has errors".to_owned());
+                tracing::error!(plugin = name, reason, "plugin cannot be used");
+                let ready = old.and_then(|entry| entry.ready);
+                self.entries.insert(name, Entry { ready, failed: Some(reason), component: plugin.component });
+                return;
+            }
+        };
+        let old = old.and_then(|entry| entry.ready);
+        let entry = Entry { ready: Some(new.clone()), failed: None, component: plugin.component };
+        self.entries.insert(name.clone(), entry);
+        match old {
+            None => self.supervisor.start(&name, now),
+            Some(old) if !self.instances.contains_key(&name) => {
+                // It waits or is quarantined: a change gives it another chance, no change does not.
+                if !same(&old, &new) {
+                    self.supervisor.start(&name, now);
+                }
+            }
+            Some(old) if old.loaded.hash != new.loaded.hash || old.config.limits != new.config.limits => {
+                tracing::info!(plugin = name, "plugin changed, starting it anew");
+                self.supervisor.restart(&name, now);
+            }
+            Some(old) if old.config.section.value != new.config.section.value => self.reconfigure(&name, &old, &new),
+            Some(old) if old.grants != new.grants => self.set_grants(&name, new.grants),
+            Some(_) => {}
+        }
+    }
+
+    fn set_grants(&self, name: &str, grants: Grants) {
+        if let Some(instance) = self.instances.get(name) {
+            instance.set_grants(Arc::new(grants));
+        }
+    }
+
+    fn reconfigure(&mut self, name: &str, old: &ReadyPlugin, new: &ReadyPlugin) {
+        self.set_grants(name, old.grants.union_of_plans(&new.grants));
+        let run = self.supervisor.view(name).map_or(0, |view| view.run);
+        let (reply, replied) = tokio::sync::oneshot::channel();
+        let command = Command::Reconfigure(new.config.section.value.clone(), reply);
+        let asked = self.instances.get(name).is_some_and(|instance| instance.command(command).is_ok());
+        let (news, plugin) = (self.news.0.clone(), name.to_owned());
+        tokio::spawn(async move {
+            let result = match asked {
+                false => Err("it takes no requests".to_owned()),
+                true => match tokio::time::timeout(ANSWER_WITHIN, replied).await {
+                    Ok(Ok(Ok(()))) => Ok(()),
+                    Ok(Ok(Err(Failure::Other(reason)))) => Err(reason),
+                    Ok(Ok(Err(Failure::Config(list)))) => {
+                        Err(list.first().map_or_else(String::new, |d| d.message.clone()))
+                    }
+                    Ok(Err(_)) => Err("it ended meanwhile".to_owned()),
+                    Err(_) => Err("it did not answer within 10 s".to_owned()),
+                },
+            };
+            let _ = news.send(News::Reconfigured { plugin, run, result });
+        });
+    }
+
+    pub(super) fn handle_reconfigured(&mut self, plugin: &str, run: u64, result: Result<(), String>) {
+        let current = self.supervisor.view(plugin).is_some_and(|view| view.run == run);
+        let Some(ready) = self.entries.get(plugin).and_then(|entry| entry.ready.as_ref()).filter(|_| current) else {
+            // Removed, or started anew with the new section meanwhile.
+            return;
+        };
+        match result {
+            Ok(()) => {
+                tracing::info!(plugin, "plugin reconfigured");
+                self.set_grants(plugin, ready.grants.clone());
+            }
+            Err(reason) => {
+                tracing::warn!(plugin, reason, "plugin did not change over, starting it anew");
+                self.supervisor.restart(plugin, Instant::now());
+            }
+        }
+    }
+}
+
+fn same(old: &ReadyPlugin, new: &ReadyPlugin) -> bool {
+    old.loaded.hash == new.loaded.hash
+        && old.config.limits == new.config.limits
+        && old.config.section.value == new.config.section.value
+        && old.grants == new.grants
+}

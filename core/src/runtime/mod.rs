@@ -1,0 +1,453 @@
+//! The daemon: one loop that owns the supervisor, the instances and the configuration in force.
+//!
+//! Order of start: log, kernel, control socket, plan of the whole configuration, plugins. A plan with errors
+//! ends the start before anything is touched. Order of the end: all plugins wind up together, what waits for
+//! flash is written, the socket goes. `planning` turns router.ron into a [`Plan`], `apply` moves from one plan to
+//! the next, `status` says how things stand; this file is the loop between them.
+
+mod apply;
+pub mod options;
+pub mod planning;
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::config::{ReadError, Source};
+use crate::control::protocol::{ControlError, QueryReply};
+use crate::control::server::{self, Request, Service};
+use crate::host::Shared;
+use crate::plugin::instance::{Command, Ended, Event, Instance, Start, What};
+use crate::plugin::{Loader, PluginEngine};
+use crate::stores::logs::LogStore;
+use crate::stores::storage::StorageStore;
+use crate::supervisor::{Action, Supervisor};
+use crate::sys::linux::{LinuxKernel, process};
+use apply::Entry;
+use options::Options;
+use planning::Plan;
+
+/// How long a plugin may take to answer a query or to change over.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// router.ron cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// router.ron has errors; the text shows them all.
+    #[error("{0}")]
+    Config(String),
+    /// Something of the machine.
+    #[error("cannot {what}: {source}")]
+    Os {
+        /// What was tried, on what.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another core serves already.
+    #[error("another portreeve answers on {0}; stop it first, or name other directories")]
+    Running(std::path::PathBuf),
+    /// wasmtime does not start on this machine.
+    #[error("cannot start the WebAssembly engine: {0:#}")]
+    Engine(wasmtime::Error),
+}
+
+fn os(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
+    let what = what.into();
+    |source| StartError::Os { what, source }
+}
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// It does not start. Once it runs it does not fail.
+pub fn run(options: Options, logs: LogStore) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(os("start an event loop"))?.block_on(async {
+        let mut core = Core::start(options, logs).await?;
+        core.run().await;
+        Ok(())
+    })
+}
+
+/// News from tasks of this loop.
+enum News {
+    /// A new plan stands, or router.ron cannot be read.
+    Planned(Result<Box<Plan>, String>),
+    /// A plugin changed over, or failed to.
+    Reconfigured { plugin: String, run: u64, result: Result<(), String> },
+}
+
+struct Core {
+    options: Options,
+    shared: Arc<Shared>,
+    loader: Loader,
+    supervisor: Supervisor,
+    instances: BTreeMap<String, Instance>,
+    /// What router.ron names, in its order.
+    order: Vec<String>,
+    entries: BTreeMap<String, Entry>,
+    config_error: Option<String>,
+    started: Instant,
+    events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+    news: (mpsc::UnboundedSender<News>, mpsc::UnboundedReceiver<News>),
+    requests: mpsc::Receiver<Request>,
+    signals: Signals,
+    /// A plan is being made; another is wanted after it.
+    planning: Option<bool>,
+    stopping: bool,
+    told_ready: bool,
+}
+
+struct Signals {
+    hup: Signal,
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hup: signal(SignalKind::hangup())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+impl Core {
+    async fn start(options: Options, logs: LogStore) -> Result<Self, StartError> {
+        let started = Instant::now();
+        process::raise_open_files_limit();
+        process::private_directory(&options.state).map_err(os(format!("make {}", options.state.display())))?;
+        let signals = Signals::new().map_err(os("catch signals"))?;
+        let source = Source::read(&options.config)?;
+        let kernel = LinuxKernel::start().await.map_err(os("read links from the kernel (route netlink)"))?;
+        let shared = Arc::new(Shared {
+            kernel: Arc::new(kernel),
+            logs: logs.clone(),
+            metrics: Default::default(),
+            facts: Default::default(),
+            storage: StorageStore::new(options.state.join("storage"), options.flash.join("storage")),
+        });
+        let engine = PluginEngine::new().map_err(StartError::Engine)?;
+        let loader = Loader::new(engine, options.open_cache()).map_err(StartError::Engine)?;
+        let plan = planning::plan(source, &options, &loader, &shared).await;
+        if !plan.diagnostics.is_empty() {
+            let text = plan.source.render(&plan.diagnostics);
+            if plan.has_errors() {
+                return Err(StartError::Config(text.trim_end().to_owned()));
+            }
+            eprint!("{text}");
+        }
+        let listener = bind(&options.control).await?;
+        let (core, requests) = mpsc::channel(64);
+        let figures = shared.clone();
+        let service = Service { core, logs, metrics: Arc::new(move || figures.metrics.render()) };
+        tokio::spawn(server::listen(listener, service));
+        let flusher = shared.clone();
+        tokio::spawn(async move { flusher.storage.run_flusher().await });
+        let mut seed = [0; 8];
+        // Without randomness the jitter of pauses is the same each time; nothing else depends on it.
+        let _ = process::random(&mut seed);
+        let mut core = Self {
+            options,
+            shared,
+            loader,
+            supervisor: Supervisor::new(u64::from_le_bytes(seed)),
+            instances: BTreeMap::new(),
+            order: Vec::new(),
+            entries: BTreeMap::new(),
+            config_error: None,
+            started,
+            events: mpsc::unbounded_channel(),
+            news: mpsc::unbounded_channel(),
+            requests,
+            signals,
+            planning: None,
+            stopping: false,
+            told_ready: false,
+        };
+        core.apply(plan);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            config = %core.options.config.display(),
+            control = %core.options.control.display(),
+            "portreeve is up"
+        );
+        Ok(core)
+    }
+
+    async fn run(&mut self) {
+        let mut watchdog = watchdog_period().map(tokio::time::interval);
+        loop {
+            self.act();
+            self.tell_ready();
+            if self.stopping && self.supervisor.all_stopped() {
+                break;
+            }
+            let deadline = self.supervisor.poll_timeout();
+            tokio::select! {
+                Some(event) = self.events.1.recv() => self.handle_event(event),
+                Some(news) = self.news.1.recv() => self.handle_news(news),
+                Some(request) = self.requests.recv() => self.handle_request(request),
+                _ = self.signals.hup.recv() => self.reload(),
+                _ = self.signals.term.recv() => if self.stop("SIGTERM") { break },
+                _ = self.signals.int.recv() => if self.stop("SIGINT") { break },
+                () = sleep_until(deadline) => self.supervisor.handle_timeout(Instant::now()),
+                () = tick(&mut watchdog) => notify(&[NotifyState::Watchdog]),
+            }
+        }
+        self.shared.storage.flush();
+        // Somebody may have removed it before us.
+        let _ = std::fs::remove_file(&self.options.control);
+        tracing::info!("portreeve has stopped");
+    }
+
+    /// Begins to wind up; true if that was asked before, and it shall end at once.
+    fn stop(&mut self, signal: &'static str) -> bool {
+        if self.stopping {
+            tracing::warn!(signal, "told twice to stop, ending at once");
+            return true;
+        }
+        tracing::info!(signal, "stopping");
+        notify(&[NotifyState::Stopping]);
+        self.stopping = true;
+        let now = Instant::now();
+        for name in self.entries.keys() {
+            self.supervisor.stop(name, now);
+        }
+        false
+    }
+
+    /// Makes a new plan beside the loop; `handle_news` takes it over.
+    fn reload(&mut self) {
+        if self.stopping {
+            return;
+        }
+        if let Some(again) = &mut self.planning {
+            *again = true;
+            return;
+        }
+        self.planning = Some(false);
+        tracing::info!(config = %self.options.config.display(), "reading the configuration again");
+        let (options, loader, shared) = (self.options.clone(), self.loader.clone(), self.shared.clone());
+        let news = self.news.0.clone();
+        tokio::spawn(async move {
+            let plan = match Source::read(&options.config) {
+                Ok(source) => Ok(Box::new(planning::plan(source, &options, &loader, &shared).await)),
+                Err(error) => Err(error.to_string()),
+            };
+            let _ = news.send(News::Planned(plan));
+        });
+    }
+
+    fn handle_news(&mut self, news: News) {
+        match news {
+            News::Planned(plan) => {
+                let again = self.planning.take().unwrap_or(false);
+                self.handle_plan(plan);
+                if again {
+                    self.reload();
+                }
+            }
+            News::Reconfigured { plugin, run, result } => self.handle_reconfigured(&plugin, run, result),
+        }
+    }
+
+    fn handle_plan(&mut self, plan: Result<Box<Plan>, String>) {
+        let refused = match plan {
+            Ok(plan) => {
+                let text = plan.source.render(&plan.diagnostics);
+                eprint!("{text}");
+                if plan.has_errors() {
+                    text
+                } else {
+                    self.config_error = None;
+                    self.apply(*plan);
+                    return;
+                }
+            }
+            Err(text) => text,
+        };
+        let first = refused.lines().next().unwrap_or("");
+        tracing::error!(reason = first, "the new configuration is refused, the old one stays in force");
+        self.config_error = Some(refused.trim_end().to_owned());
+    }
+
+    /// Obeys the supervisor.
+    fn act(&mut self) {
+        while let Some(action) = self.supervisor.poll_action() {
+            match action {
+                Action::Start { plugin, run } => self.start_instance(&plugin, run),
+                Action::Drain { plugin } => {
+                    let asked = self.instances.get(&plugin).map(|instance| instance.command(Command::Stop));
+                    if let Some(Err(_)) = asked {
+                        // It does not even take the request: it will not wind up either.
+                        self.kill(&plugin);
+                    }
+                }
+                Action::Kill { plugin } => self.kill(&plugin),
+            }
+        }
+    }
+
+    fn kill(&self, plugin: &str) {
+        if let Some(instance) = self.instances.get(plugin) {
+            instance.kill();
+        }
+    }
+
+    fn start_instance(&mut self, name: &str, run: u64) {
+        let Some(ready) = self.entries.get(name).and_then(|entry| entry.ready.as_ref()) else { return };
+        let start = Start {
+            plugin: name.into(),
+            run,
+            loaded: ready.loaded.clone(),
+            limits: ready.config.limits,
+            grants: Arc::new(ready.grants.clone()),
+            section: ready.config.section.value.clone(),
+        };
+        let engine = self.loader.engine().clone();
+        match Instance::start(engine, self.shared.clone(), start, self.events.0.clone()) {
+            Ok(instance) => drop(self.instances.insert(name.to_owned(), instance)),
+            Err(error) => {
+                let what = What::Ended(Ended::Crashed(format!("no thread for it: {error}")));
+                let _ = self.events.0.send(Event { plugin: name.into(), run, what });
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let Event { plugin, run, what } = event;
+        let now = Instant::now();
+        match what {
+            What::Ready => {
+                tracing::info!(%plugin, run, "plugin ready");
+                self.supervisor.handle_ready(&plugin, run, now);
+            }
+            What::Degraded(reason) => {
+                tracing::warn!(%plugin, run, reason, "plugin degraded");
+                self.supervisor.handle_degraded(&plugin, run, reason, now);
+            }
+            What::Ended(ended) => self.handle_ended(&plugin, run, ended, now),
+        }
+    }
+
+    fn handle_ended(&mut self, plugin: &str, run: u64, ended: Ended, now: Instant) {
+        self.instances.remove(plugin);
+        let crash = match ended {
+            Ended::Stopped => None,
+            Ended::Crashed(reason) => Some(reason),
+        };
+        match &crash {
+            None => tracing::info!(plugin, run, "plugin ended"),
+            Some(reason) => tracing::warn!(plugin, run, reason, "plugin ended"),
+        }
+        self.supervisor.handle_ended(plugin, run, crash, now);
+        let state = self.supervisor.view(plugin).map(|view| view.state.as_str());
+        match state {
+            Some("quarantined") => {
+                tracing::error!(plugin, "plugin crashed too often, quarantined; it is tried again every 5 minutes");
+                self.shared.facts.remove_all(plugin);
+            }
+            Some("stopped") => self.shared.facts.remove_all(plugin),
+            _ => {}
+        }
+        if !self.entries.contains_key(plugin) {
+            self.forget(plugin);
+        }
+    }
+
+    fn handle_request(&mut self, request: Request) {
+        match request {
+            Request::Status(answer) => drop(answer.send(self.status())),
+            Request::Query(query, answer) => {
+                if !self.entries.contains_key(&query.plugin) {
+                    let _ = answer.send(Err(ControlError::NoSuchPlugin { plugin: query.plugin }));
+                    return;
+                }
+                let (reply, replied) = tokio::sync::oneshot::channel();
+                let asked = self.instances.get(&query.plugin).map(|i| i.command(Command::Query(query.request, reply)));
+                let plugin = query.plugin;
+                let state = self.status_of(&plugin).map_or_else(String::new, |status| status.state);
+                tokio::spawn(async move {
+                    let failed = |reason: String| ControlError::PluginFailed { plugin: plugin.clone(), reason };
+                    let answered = match asked {
+                        Some(Ok(())) => match tokio::time::timeout(ANSWER_WITHIN, replied).await {
+                            Ok(Ok(Ok(reply))) => Ok(QueryReply::from(reply)),
+                            Ok(Ok(Err(reason))) => Err(failed(reason)),
+                            Ok(Err(_)) => Err(failed("it ended before it answered".to_owned())),
+                            Err(_) => Err(failed("it did not answer within 10 s".to_owned())),
+                        },
+                        Some(Err(_)) => Err(failed("too many requests wait for it".to_owned())),
+                        None => Err(failed(format!("it does not run (it is {state})"))),
+                    };
+                    let _ = answer.send(answered);
+                });
+            }
+        }
+    }
+
+    /// Tells the service manager once every plugin has left its first start.
+    fn tell_ready(&mut self) {
+        let starting = |name: &String| self.supervisor.view(name).is_some_and(|v| v.state.as_str() == "starting");
+        if !self.told_ready && !self.order.iter().any(starting) {
+            self.told_ready = true;
+            let text = format!("{} plugins", self.order.len());
+            notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
+        }
+    }
+}
+
+/// Binds the control socket for our user alone; a socket that nobody answers on is replaced.
+async fn bind(path: &std::path::Path) -> Result<UnixListener, StartError> {
+    if tokio::net::UnixStream::connect(path).await.is_ok() {
+        return Err(StartError::Running(path.to_owned()));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(os(format!("replace {}", path.display()))(error));
+        }
+        _ => {}
+    }
+    // The directory is ours alone, so nobody gets in between the two calls.
+    let listener = UnixListener::bind(path).map_err(os(format!("listen on {}", path.display())))?;
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, owner_only).map_err(os(format!("protect {}", path.display())))?;
+    Ok(listener)
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "cannot tell the service manager");
+    }
+}
+
+/// Half of what the service manager allows between two signs of life.
+fn watchdog_period() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|period| period / 2)
+}
+
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
