@@ -1,7 +1,5 @@
 //! `portreeve check`: everything `run` would do with router.ron before it touches anything.
 
-use portreeve_config::Severity;
-
 use super::{Failed, block_on, offline, print};
 use crate::config::Source;
 use crate::grants::Need;
@@ -16,11 +14,8 @@ pub fn check(options: &Options) -> Result<bool, Failed> {
     let source = Source::read(&options.config)?;
     let (loader, shared) = offline(options)?;
     let plan = block_on(planning::plan(source, options, &loader, &shared))?;
-    let mut diagnostics = plan.diagnostics.clone();
-    diagnostics.extend(plan.component_errors());
-    diagnostics.sort_by_key(|d| d.span.start);
-    eprint!("{}", plan.source.render(&diagnostics));
-    let good = !diagnostics.iter().any(|d| d.severity == Severity::Error);
+    eprint!("{}", plan.render());
+    let good = plan.is_good();
     if good {
         let plugins: String = plan.plugins.iter().filter_map(ready).map(describe).collect();
         print::out(&format!("{}: ok\n{plugins}", plan.source.name))?;

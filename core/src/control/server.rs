@@ -40,6 +40,8 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 pub enum Request {
     /// The present status.
     Status(oneshot::Sender<Status>),
+    /// All figures as text.
+    Metrics(oneshot::Sender<String>),
     /// An answer of a plugin.
     Query(QueryParameters, oneshot::Sender<Result<QueryReply, ControlError>>),
 }
@@ -51,8 +53,6 @@ pub struct Service {
     pub core: mpsc::Sender<Request>,
     /// The log.
     pub logs: LogStore,
-    /// Renders all figures.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// A request's frame: the method, its parameters still unread.
@@ -183,7 +183,11 @@ impl Service {
                 let _ = self.core.send(Request::Query(read(parameters)?, answer)).await;
                 answered.await.map_err(gone)?.map(|r| reply(&r)).map_err(|e| error(&e))
             }
-            (INTERFACE, "Metrics") => Ok(reply(&MetricsReply { text: (self.metrics)() })),
+            (INTERFACE, "Metrics") => {
+                let (answer, answered) = oneshot::channel();
+                let _ = self.core.send(Request::Metrics(answer)).await;
+                answered.await.map(|text| reply(&MetricsReply { text })).map_err(gone)
+            }
             (INTERFACE, "Logs") => {
                 let parameters = read(parameters)?;
                 if call.more() { Ok(Outcome::Logs(parameters)) } else { Err(error(&ServiceError::ExpectedMore)) }

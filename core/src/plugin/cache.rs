@@ -8,6 +8,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::component::Component;
 
@@ -65,7 +66,7 @@ impl Cache {
     pub fn store(&self, engine: &PluginEngine, hash: &ComponentHash, component: &Component) {
         let done = component.serialize().map_err(io::Error::other).and_then(|code| {
             let path = self.path(engine, hash);
-            let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+            let temporary = unique(&path);
             let mut file = std::fs::File::create(&temporary)?;
             file.write_all(self.mac(engine, hash, &code).as_bytes())?;
             file.write_all(&code)?;
@@ -104,6 +105,12 @@ impl Cache {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// A name beside `path` that no other thread or process writes to.
+fn unique(path: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    path.with_extension(format!("{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
 fn compatibility(engine: &PluginEngine) -> u64 {

@@ -142,18 +142,14 @@ impl Core {
         let engine = PluginEngine::new().map_err(StartError::Engine)?;
         let loader = Loader::new(engine, options.open_cache()).map_err(StartError::Engine)?;
         let plan = planning::plan(source, &options, &loader, &shared).await;
-        if !plan.diagnostics.is_empty() {
-            let text = plan.source.render(&plan.diagnostics);
-            if plan.has_errors() {
-                return Err(StartError::Config(text.trim_end().to_owned()));
-            }
-            eprint!("{text}");
+        let complaints = plan.render();
+        if plan.has_errors() {
+            return Err(StartError::Config(complaints.trim_end().to_owned()));
         }
+        eprint!("{complaints}");
         let listener = bind(&options.control).await?;
         let (core, requests) = mpsc::channel(64);
-        let figures = shared.clone();
-        let service = Service { core, logs, metrics: Arc::new(move || figures.metrics.render()) };
-        tokio::spawn(server::listen(listener, service));
+        tokio::spawn(server::listen(listener, Service { core, logs }));
         let flusher = shared.clone();
         tokio::spawn(async move { flusher.storage.run_flusher().await });
         let mut seed = [0; 8];
@@ -267,10 +263,10 @@ impl Core {
     fn handle_plan(&mut self, plan: Result<Box<Plan>, String>) {
         let refused = match plan {
             Ok(plan) => {
-                let text = plan.source.render(&plan.diagnostics);
-                eprint!("{text}");
+                let complaints = plan.render();
+                eprint!("{complaints}");
                 if plan.has_errors() {
-                    text
+                    complaints
                 } else {
                     self.config_error = None;
                     self.apply(*plan);
@@ -371,6 +367,10 @@ impl Core {
     fn handle_request(&mut self, request: Request) {
         match request {
             Request::Status(answer) => drop(answer.send(self.status())),
+            Request::Metrics(answer) => {
+                self.update_metrics();
+                let _ = answer.send(self.shared.metrics.render());
+            }
             Request::Query(query, answer) => {
                 if !self.entries.contains_key(&query.plugin) {
                     let _ = answer.send(Err(ControlError::NoSuchPlugin { plugin: query.plugin }));

@@ -57,21 +57,28 @@ impl Plan {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// The components that cannot be used, as diagnostics at their place in the text.
+    /// Whether everything is well: neither the text nor a component is wrong.
     #[must_use]
-    pub fn component_errors(&self) -> Vec<Diagnostic> {
-        let error = |plugin: &PlannedPlugin| {
-            let reason = plugin.outcome.as_ref().err()?;
-            let place = plugin.config.component.as_ref().map_or(plugin.config.name.span, |c| c.span);
-            Some(Diagnostic {
-                severity: Severity::Error,
-                span: place,
-                message: format!("component {}: {reason}", plugin.component.display()),
-                hint: None,
-            })
-        };
-        self.plugins.iter().filter_map(error).collect()
+    pub fn is_good(&self) -> bool {
+        !self.has_errors() && self.plugins.iter().all(|plugin| plugin.outcome.is_ok())
     }
+
+    /// Everything there is to say, of the text and of components, printed against the text in its order.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut all = self.diagnostics.clone();
+        all.extend(self.plugins.iter().filter_map(component_error));
+        all.sort_by_key(|d| d.span.start);
+        self.source.render(&all)
+    }
+}
+
+/// A component that cannot be used, as a diagnostic at the place that names it.
+fn component_error(plugin: &PlannedPlugin) -> Option<Diagnostic> {
+    let reason = plugin.outcome.as_ref().err()?;
+    let span = plugin.config.component.as_ref().map_or(plugin.config.name.span, |component| component.span);
+    let message = format!("component {}: {reason}", plugin.component.display());
+    Some(Diagnostic { severity: Severity::Error, span, message, hint: None })
 }
 
 /// Plans the whole of `source`. Components are loaded and judged side by side.

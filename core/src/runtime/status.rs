@@ -22,6 +22,26 @@ impl Core {
         }
     }
 
+    /// Brings the core's own figures up to date; plugins keep theirs themselves.
+    pub(super) fn update_metrics(&self) {
+        let metrics = &self.shared.metrics;
+        #[expect(clippy::cast_precision_loss, reason = "figures for people and graphs")]
+        let float = |n: u64| n as f64;
+        let core = self.status();
+        metrics.set_core("core", "core_uptime_seconds", "Since the core started", float(core.core.uptime_ms) / 1e3);
+        metrics.set_core("core", "core_resident_bytes", "Memory of the core", float(core.core.rss_bytes.unwrap_or(0)));
+        for p in core.plugins {
+            let up = matches!(p.state.as_str(), "ready" | "degraded");
+            let quarantined = p.state == "quarantined";
+            let is = |yes: bool| if yes { 1.0 } else { 0.0 };
+            metrics.set_core(&p.name, "core_plugin_up", "Whether the plugin is ready or degraded", is(up));
+            metrics.set_core(&p.name, "core_plugin_quarantined", "Whether it crashed too often", is(quarantined));
+            metrics.set_core(&p.name, "core_plugin_restarts", "Starts after the first", float(p.restarts));
+            metrics.set_core(&p.name, "core_plugin_memory_bytes", "Its linear memory", float(p.memory_bytes));
+            metrics.set_core(&p.name, "core_plugin_cpu_seconds", "CPU time of its present run", float(p.cpu_ms) / 1e3);
+        }
+    }
+
     pub(super) fn status_of(&self, name: &str) -> Option<PluginStatus> {
         let entry = self.entries.get(name)?;
         let now = Instant::now();

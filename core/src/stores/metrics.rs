@@ -96,6 +96,21 @@ impl MetricStore {
         })
     }
 
+    /// Sets a gauge of the core about `about`, a plugin's name or `core`. `name` is one of ours, with the
+    /// prefix `core_` that no plugin can use.
+    pub fn set_core(&self, about: &str, name: &str, help: &str, value: f64) {
+        let mut inner = lock(&self.0);
+        let labels = vec![("plugin".to_owned(), about.to_owned())];
+        if let Kind::Gauge(family) = inner.gauges(name, help) {
+            family.get_or_create(&labels).set(value);
+        }
+        let id = (name.to_owned(), labels);
+        let series = inner.series.entry(about.to_owned()).or_default();
+        if !series.contains(&id) {
+            series.push(id);
+        }
+    }
+
     /// Opens a gauge for `plugin`.
     ///
     /// # Errors
@@ -107,16 +122,9 @@ impl MetricStore {
         help: &str,
         labels: &[(String, String)],
     ) -> Result<Gauge, MetricError> {
-        self.open(plugin, name, labels, |inner, labels| {
-            let make = |registry: &mut Registry| {
-                let family = Family::<Labels, Gauge>::default();
-                registry.register(full_name(name), help, family.clone());
-                Kind::Gauge(family)
-            };
-            match inner.family(name, make) {
-                Kind::Gauge(family) => Ok(family.get_or_create(&labels).clone()),
-                _ => Err(MetricError::OtherKind),
-            }
+        self.open(plugin, name, labels, |inner, labels| match inner.gauges(name, help) {
+            Kind::Gauge(family) => Ok(family.get_or_create(&labels).clone()),
+            _ => Err(MetricError::OtherKind),
         })
     }
 
@@ -178,7 +186,7 @@ impl MetricStore {
         labels: &[(String, String)],
         find: impl FnOnce(&mut Inner, Labels) -> Result<T, MetricError>,
     ) -> Result<T, MetricError> {
-        if !is_name(name) || name.ends_with("_total") || labels.len() > MAX_LABELS {
+        if !is_name(name) || name.ends_with("_total") || name.starts_with("core_") || labels.len() > MAX_LABELS {
             return Err(MetricError::Invalid);
         }
         let mut all = vec![("plugin".to_owned(), plugin.to_owned())];
@@ -208,6 +216,14 @@ impl MetricStore {
 }
 
 impl Inner {
+    fn gauges(&mut self, name: &str, help: &str) -> &Kind {
+        self.family(name, |registry| {
+            let family = Family::<Labels, Gauge>::default();
+            registry.register(full_name(name), help, family.clone());
+            Kind::Gauge(family)
+        })
+    }
+
     fn family(&mut self, name: &str, make: impl FnOnce(&mut Registry) -> Kind) -> &Kind {
         let registry = &mut self.registry;
         self.families.entry(name.to_owned()).or_insert_with(|| make(registry))
@@ -245,6 +261,17 @@ mod tests {
         assert!(text.ends_with("# EOF\n"));
         store.remove_all("radvd");
         assert!(!store.render().contains("lan0"));
+    }
+
+    #[test]
+    fn the_cores_own_figures_cannot_be_a_plugins() {
+        let store = MetricStore::default();
+        store.set_core("p", "core_plugin_up", "whether it runs", 1.0);
+        store.set_core("p", "core_plugin_up", "whether it runs", 0.0);
+        assert!(store.render().contains("portreeve_core_plugin_up{plugin=\"p\"} 0"));
+        assert_eq!(store.gauge("p", "core_plugin_up", "", &[]).err(), Some(MetricError::Invalid));
+        store.remove_all("p");
+        assert!(!store.render().contains("plugin=\"p\""));
     }
 
     #[test]

@@ -27,7 +27,7 @@ struct Entry {
 
 impl LinkBook {
     pub fn open() -> Result<Self, Failure> {
-        let watch = Watch::open().map_err(|code| Failure::Other(format!("cannot follow links: {code:?}")))?;
+        let watch = Watch::open().map_err(|code| Failure::Other(format!("cannot follow links: {}", code.name())))?;
         Ok(Self { watch: Rc::new(watch), waiting: None, links: BTreeMap::new() })
     }
 

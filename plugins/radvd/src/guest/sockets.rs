@@ -66,7 +66,7 @@ impl Sockets {
             // Told once when the link goes down; the socket works on when it is up again.
             Err(ErrorCode::Gone) => {}
             Err(error) => {
-                warn!("cannot receive, opening the socket anew", index = index, error = format!("{error:?}"));
+                warn!("cannot receive, opening the socket anew", index = index, error = error.name());
                 if let Some(open) = self.open.remove(&index) {
                     self.failed.insert(index, open.name);
                 }
@@ -126,8 +126,8 @@ impl Sockets {
                 }
             }
             Err(error) => {
-                warn!("cannot open a socket", ifname = name, error = format!("{error:?}"));
-                instance::degraded(&format!("no socket on {name}: {error:?}"));
+                warn!("cannot open a socket", ifname = name, error = error.name());
+                instance::degraded(&format!("no socket on {name}: {}", error.name()));
                 self.failed.insert(index, name);
             }
         }
