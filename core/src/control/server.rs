@@ -242,7 +242,10 @@ async fn stream_logs(
         let reply = LogsReply { record: Some(record.as_ref().into()), missed: 0 };
         send(writer, &Reply::new(Some(reply)).set_continues(Some(true))).await?;
     }
-    while parameters.follow {
+    loop {
+        if !parameters.follow {
+            break;
+        }
         let Some(received) = or_hang_up(rest.recv(), reader, queued).await? else { return Ok(false) };
         match received {
             Ok(record) if wanted(&record.plugin) => {

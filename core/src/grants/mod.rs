@@ -237,7 +237,7 @@ fn rest(need: &Need, set: &[Need]) -> Option<Need> {
             (!covered).then(|| need.clone())
         }
         Need::Icmpv6 { interfaces: wanted, receive, send } => {
-            let missing = |types: &BTreeSet<u8>, of: fn(&Need) -> Option<(&Pattern, &BTreeSet<u8>)>| -> BTreeSet<u8> {
+            let missing = |types: &BTreeSet<u8>, of: TypesOf| -> BTreeSet<u8> {
                 let covered = |kind: &u8| {
                     set.iter().filter_map(of).any(|(pattern, have)| have.contains(kind) && pattern.contains(wanted))
                 };
@@ -255,6 +255,9 @@ fn rest(need: &Need, set: &[Need]) -> Option<Need> {
         Need::Publish(_) | Need::Watch(_) => (!set.contains(need)).then(|| need.clone()),
     }
 }
+
+/// One direction of an ICMPv6 need: where, and which types.
+type TypesOf = fn(&Need) -> Option<(&Pattern, &BTreeSet<u8>)>;
 
 fn receive_of(need: &Need) -> Option<(&Pattern, &BTreeSet<u8>)> {
     match need {

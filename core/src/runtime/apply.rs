@@ -54,10 +54,10 @@ impl Core {
 
     fn apply_system(&self, system: &System) {
         self.shared.logs.set_level(system.log);
-        if let Some(name) = &system.hostname {
-            if let Err(error) = process::set_hostname(name) {
-                tracing::warn!(hostname = name, %error, "cannot set the host name");
-            }
+        if let Some(name) = &system.hostname
+            && let Err(error) = process::set_hostname(name)
+        {
+            tracing::warn!(hostname = name, %error, "cannot set the host name");
         }
     }
 

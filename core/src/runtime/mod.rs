@@ -174,6 +174,7 @@ impl Core {
             told_ready: false,
         };
         core.apply(plan);
+        process::release_free_memory();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             config = %core.options.config.display(),
@@ -252,6 +253,7 @@ impl Core {
             News::Planned(plan) => {
                 let again = self.planning.take().unwrap_or(false);
                 self.handle_plan(plan);
+                process::release_free_memory();
                 if again {
                     self.reload();
                 }
