@@ -16,7 +16,8 @@ fn link(lab: &mut Lab, names: &[&str]) -> Result<(Netns, Netns)> {
     Ok((router, host))
 }
 
-const GOOD: &str = r#"Router(plugins: {"radvd": (config: (interfaces: {"lan0": (prefixes: {"2001:db8:60:1::/64": ()})}))})"#;
+const GOOD: &str =
+    r#"Router(plugins: {"radvd": (config: (interfaces: {"lan0": (prefixes: {"2001:db8:60:1::/64": ()})}))})"#;
 
 /// Five mistakes in three sections.
 const FIVE_MISTAKES: &str = r#"Router(
@@ -95,7 +96,8 @@ fn a_reload_with_mistakes_keeps_the_old_configuration_serving() -> Result {
     ensure(ears.expect_advertisement(WITHIN)?.router_lifetime() == 1800, || "another lifetime".to_owned())?;
     site.configure(GOOD)?;
     core.reload()?;
-    let refused = |core: &portreeve_tests::lab::Router| core.status_json().map(|s| s["core"]["config_error"].is_string());
+    let refused =
+        |core: &portreeve_tests::lab::Router| core.status_json().map(|s| s["core"]["config_error"].is_string());
     let deadline = std::time::Instant::now() + WITHIN;
     while refused(&core)? {
         ensure(std::time::Instant::now() < deadline, || format!("still refused:\n{}", core.log()))?;

@@ -2,6 +2,7 @@
 //!
 //! The guest `probe` makes one host call for each query. File = interface = prefix of the tests' names.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use portreeve::stores::logs::LogStore;
 use portreeve::stores::storage::StorageStore;
 use portreeve::sys::fake::FakeKernel;
 use portreeve::sys::{Address, Link, Received};
-use portreeve_tests::stage;
+use portreeve_tests::lab::Stage;
 use tokio::sync::{mpsc, oneshot};
 
 /// Long enough for the slowest machine; nothing waits this long when all is well.
@@ -52,11 +53,24 @@ impl Host {
     }
 
     async fn start(&self, guest: &str, section: &str, needs: &[Need], limits: Limits) -> Guest {
+        self.start_file(&Stage::find().unwrap().guest(guest), guest, section, needs, limits).await
+    }
+
+    /// The real radvd, ready on one interface.
+    async fn radvd(&self, ifname: &str) -> Guest {
+        let interfaces = Pattern::new(ifname).unwrap();
+        let needs = [links(ifname), Need::Icmpv6 { interfaces, receive: [133, 134].into(), send: [134].into() }];
+        let section = format!("(interfaces: {{\"{ifname}\": (prefixes: {{\"2001:db8:1::/64\": ()}})}})");
+        let file = Stage::find().unwrap().plugin("radvd");
+        self.start_file(&file, "radvd", &section, &needs, Limits::default()).await
+    }
+
+    async fn start_file(&self, file: &Path, name: &str, section: &str, needs: &[Need], limits: Limits) -> Guest {
         let (sender, events) = mpsc::unbounded_channel();
         let start = Start {
-            plugin: guest.into(),
+            plugin: name.into(),
             run: 1,
-            loaded: self.loader.load(&stage().join(format!("guests/{guest}.wasm"))).unwrap(),
+            loaded: self.loader.load(file).unwrap(),
             limits,
             grants: Arc::new(grants(needs)),
             section: section.to_owned(),
@@ -93,6 +107,15 @@ impl Guest {
     async fn call(&self, words: &str) -> Vec<String> {
         let answer = tokio::time::timeout(DEADLINE, self.ask(words)).await.expect("an answer in time");
         answer.unwrap().unwrap().values.into_iter().map(|(_, value)| value).collect()
+    }
+}
+
+fn solicitation() -> Received {
+    Received {
+        source: "fe80::9".parse().unwrap(),
+        destination: "ff02::2".parse().unwrap(),
+        hop_limit: 255,
+        message: vec![133, 0, 0, 0, 0, 0, 0, 0],
     }
 }
 
@@ -247,7 +270,7 @@ async fn facts_are_published_followed_and_denied_by_kind() {
     assert_eq!(probe.call("facts").await, [""; 0]);
     assert_eq!(probe.call("publish a 2001:db8::53").await, ["ok"]);
     let seen = probe.call("facts").await;
-    assert!(seen.len() == 1 && seen[0].starts_with("probe a DnsServer"), "{seen:?}");
+    assert!(seen.len() == 1 && seen[0].starts_with("probe a Value::DnsServer"), "{seen:?}");
     assert_eq!(probe.call("withdraw a").await, ["ok"]);
     assert_eq!(probe.call("withdraw a").await, ["not-found"]);
     let none = host.probe(&[]).await;
@@ -327,9 +350,36 @@ async fn each_way_to_misbehave_ends_the_instance_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_plugin_under_a_flood_of_packets_is_not_taken_for_one_that_spins() {
+    let host = Host::new();
+    let mut radvd = host.radvd("lan0").await;
+    let flood = std::thread::spawn({
+        let kernel = host.kernel.clone();
+        move || {
+            // Always more than the guest can take; for several times as long as a turn may be.
+            let end = std::time::Instant::now() + Duration::from_millis(2500);
+            let mut source = 0_u128;
+            while std::time::Instant::now() < end {
+                for _ in 0..64 {
+                    source += 1;
+                    let source = std::net::Ipv6Addr::from(0xfe80_u128 << 112 | source);
+                    kernel.deliver(2, &Received { source, ..solicitation() });
+                }
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+    });
+    tokio::task::spawn_blocking(|| flood.join().unwrap()).await.unwrap();
+    assert!(radvd.events.try_recv().is_err(), "it fell: {:#?}", host.log());
+    let answer = tokio::time::timeout(DEADLINE, radvd.ask("")).await.unwrap().unwrap().unwrap();
+    assert!(!answer.tables.is_empty());
+    assert!(radvd.instance.cpu_time() > portreeve::plugin::engine::TURN_LIMIT, "there was no flood");
+}
+
+#[tokio::test]
 async fn a_plugin_that_spins_or_allocates_while_it_plans_is_refused() {
     let host = Host::new();
-    let loaded = host.loader.load(&stage().join("guests/misfit.wasm")).unwrap();
+    let loaded = host.loader.load(&Stage::find().unwrap().guest("misfit")).unwrap();
     for (mode, says) in [("SpinInPlan", "computed for more than"), ("AllocateInPlan", "MiB of memory")] {
         let section = format!("(mode: {mode})");
         let judged = portreeve::plugin::judge::judge(
@@ -348,39 +398,18 @@ async fn a_plugin_that_spins_or_allocates_while_it_plans_is_refused() {
 #[tokio::test]
 async fn radvd_follows_links_of_the_fake_kernel_and_advertises() {
     let host = Host::new();
-    let (sender, events) = mpsc::unbounded_channel();
-    let section = "(interfaces: {\"lan0\": (prefixes: {\"2001:db8:1::/64\": ()})})";
-    let needs = [
-        links("lan0"),
-        Need::Icmpv6 { interfaces: Pattern::new("lan0").unwrap(), receive: [133, 134].into(), send: [134].into() },
-    ];
-    let start = Start {
-        plugin: "radvd".into(),
-        run: 1,
-        loaded: host.loader.load(&stage().join("plugins/radvd.wasm")).unwrap(),
-        limits: Limits::default(),
-        grants: Arc::new(grants(&needs)),
-        section: section.to_owned(),
-    };
-    let instance = Instance::start(host.loader.engine().clone(), host.shared.clone(), start, sender).unwrap();
-    let mut radvd = Guest { instance, events };
+    let mut radvd = host.radvd("lan0").await;
     let (index, first) = tokio::time::timeout(DEADLINE, host.kernel.sent()).await.unwrap();
     assert_eq!((index, first.message[0], first.hop_limit), (2, 134, 255));
-    assert_eq!(radvd.event().await, What::Ready);
-    let solicitation = Received {
-        source: "fe80::9".parse().unwrap(),
-        destination: "ff02::2".parse().unwrap(),
-        hop_limit: 255,
-        message: vec![133, 0, 0, 0, 0, 0, 0, 0],
-    };
-    host.kernel.deliver(2, &solicitation);
+    host.kernel.deliver(2, &solicitation());
     let (_, answer) = tokio::time::timeout(DEADLINE, host.kernel.sent()).await.unwrap();
-    assert_eq!(answer.destination, solicitation.source);
+    assert_eq!(answer.destination, solicitation().source);
     host.kernel.set_address(Address { address: "2001:db8:2::1".parse().unwrap(), ..address(2, "::") });
     host.kernel.remove_link(2);
     host.kernel.set_link(link(9, "lan0"));
     host.kernel.set_address(address(9, "fe80::2"));
-    let (index, again) = tokio::time::timeout(DEADLINE, host.kernel.sent()).await.unwrap();
+    let again = tokio::time::timeout(DEADLINE, host.kernel.sent()).await;
+    let (index, again) = again.unwrap_or_else(|_| panic!("{:#?}", host.log()));
     assert_eq!((index, again.source), (9, Some("fe80::2".parse().unwrap())), "the link that came back is served");
     assert!(radvd.instance.command(Command::Stop).is_ok());
     let (_, last) = tokio::time::timeout(DEADLINE, host.kernel.sent()).await.unwrap();

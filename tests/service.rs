@@ -21,7 +21,7 @@ fn the_service_manager_hears_ready_status_watchdog_and_stopping() -> Result {
     let notify = path.to_string_lossy().into_owned();
     let core = site.start_with(&netns, &[("NOTIFY_SOCKET", notify.as_str()), ("WATCHDOG_USEC", "200000")])?;
     let mut heard = String::new();
-    let mut hear = |what: &str, heard: &mut String| -> Result {
+    let hear = |what: &str, heard: &mut String| -> Result {
         let deadline = Instant::now() + WITHIN;
         while !heard.lines().any(|line| line == what) {
             ensure(Instant::now() < deadline, || format!("{what} was not heard in\n{heard}"))?;

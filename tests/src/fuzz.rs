@@ -153,7 +153,7 @@ fn configurations() -> Vec<Vec<u8>> {
 }
 
 fn sections() -> Vec<Vec<u8>> {
-    let full = r#"(interfaces: {"lan*": (max_interval: "10m", min_interval: "3m", router_lifetime: "30m", preference: High, mtu: 1480, prefixes: {"2001:db8::/64": (valid_lifetime: "1d", preferred_lifetime: "infinity"), "::/64": ()}, routes: {"2001:db8:1::/48": (preference: Low)}, rdnss: [(servers: ["2001:db8::53", "::"])], dnssl: [(domains: ["home.example"])], pref64: [(prefix: "64:ff9b::/96")], captive_portal: "https://p.example/")})"#;
+    let full = r#"(interfaces: {"lan*": (max_interval: "10m", min_interval: "3m", router_lifetime: "30m", preference: High, mtu: 1480, prefixes: {"2001:db8::/64": (valid_lifetime: "infinity", preferred_lifetime: "1d"), "::/64": ()}, routes: {"2001:db8:1::/48": (preference: Low)}, rdnss: [(servers: ["2001:db8::53", "::"])], dnssl: [(domains: ["home.example"])], pref64: [(prefix: "64:ff9b::/96")], captive_portal: "https://p.example/")})"#;
     vec![full.as_bytes().to_vec(), b"()".to_vec(), include_bytes!("../../plugins/radvd/src/guest/example.ron").to_vec()]
 }
 

@@ -3,10 +3,16 @@
 //! - [`lab`]: namespaces, links, processes, the router under test, raw neighbour discovery.
 //! - `golden.rs`: what `rdisc6` and a Linux host make of a full configuration, and whether Debian's radvd says the same.
 //! - `gateway.rs`: the router as its hosts live it: addresses, routes, reload, goodbye, few capabilities.
+//! - `configuration.rs`: mistakes in router.ron, reloads, components that are none.
+//! - `isolation.rs`: what one plugin does, no other notices; denials.
+//! - `service.rs`: the service manager, foreign Varlink clients, a second core.
+//! - `host.rs`: guests against the host interfaces, on the fake kernel.
+//! - [`fuzz`], `fuzz_short.rs`: every parser of outside bytes, for cargo-fuzz and shortly in every run.
 //! - `src/bin/demo.rs`, `src/bin/bench-radvd.rs`: the story and the figures, started by `cargo xtask`.
 //! - `guests/`: components made for tests; `fuzz/`: targets for cargo-fuzz.
 //!
-//! Everything here needs root and says so instead of skipping. The binary is taken from `$PORTREEVE_STAGE`, else from
+//! What uses the lab needs root and says so instead of skipping. The binary is taken from `$PORTREEVE_STAGE`, else from
 //! `target/stage`, where `cargo xtask build` puts it.
 
+pub mod fuzz;
 pub mod lab;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::config::LogLevel;
 use crate::host::Shared;
+use crate::plugin::cache::Cache;
 use crate::plugin::{Loader, PluginEngine};
 use crate::runtime::options::Options;
 use crate::stores::logs::LogStore;
@@ -30,7 +31,9 @@ fn offline(options: &Options) -> Result<(Loader, Arc<Shared>), Failed> {
         storage: StorageStore::new(options.state.join("storage"), options.flash.join("storage")),
     };
     let engine = PluginEngine::new().map_err(|e| format!("cannot start the WebAssembly engine: {e:#}"))?;
-    let loader = Loader::new(engine, options.open_cache()).map_err(|e| format!("cannot link the host: {e:#}"))?;
+    // What a core has compiled is used, but a command that only looks leaves nothing behind.
+    let cache = Cache::open_existing(&options.flash).ok();
+    let loader = Loader::new(engine, cache).map_err(|e| format!("cannot link the host: {e:#}"))?;
     Ok((loader, Arc::new(shared)))
 }
 

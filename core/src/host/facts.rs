@@ -63,6 +63,7 @@ impl<T: Send + 'static> HostWatchWithStore<T> for HasSelf<State> {
             let watch = state.handles.get(&this)?;
             Ok((watch.position.clone(), watch.kinds.clone(), state.shared.clone(), state.grants.clone()))
         })?;
+        super::let_others_run().await;
         let mut position = position.lock().await;
         loop {
             position.version.mark_unchanged();

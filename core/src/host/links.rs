@@ -115,6 +115,7 @@ impl<T: Send + 'static> HostWatchWithStore<T> for HasSelf<State> {
     async fn next(accessor: &Accessor<T, Self>, this: Resource<LinkWatch>) -> Result<Vec<Change>> {
         let position =
             accessor.with(|mut access| Ok::<_, wasmtime::Error>(access.get().handles.get(&this)?.position.clone()))?;
+        super::let_others_run().await;
         let mut position = position.lock().await;
         loop {
             let table = position.table.borrow_and_update().clone();

@@ -93,6 +93,7 @@ impl<T: Send + 'static> HostIcmpv6SocketWithStore<T> for HasSelf<State> {
             let handle = access.get().handles.get(&this)?;
             Ok((handle.socket.clone(), handle.interface.clone(), handle.receive.clone()))
         })?;
+        super::let_others_run().await;
         let received = socket.receive(MAX_BATCH).await;
         Ok(accessor.with(|mut access| {
             let state = access.get();
@@ -121,6 +122,7 @@ impl<T: Send + 'static> HostIcmpv6SocketWithStore<T> for HasSelf<State> {
             Ok(socket) => socket,
             Err(code) => return Ok(Err(code)),
         };
+        super::let_others_run().await;
         let sent = socket.send(transmit_in(packet)).await;
         Ok(sent.map_err(|error| accessor.with(|mut access| access.get().os_error("send ICMPv6", &error))))
     }

@@ -27,6 +27,7 @@ pub type ComponentHash = blake3::Hash;
 pub struct Cache {
     directory: PathBuf,
     key: [u8; 32],
+    writable: bool,
 }
 
 impl Cache {
@@ -39,7 +40,16 @@ impl Cache {
         let key = read_or_make_key(&directory.join("device.key"))?;
         let directory = directory.join("compiled");
         private_directory(&directory)?;
-        Ok(Self { directory, key })
+        Ok(Self { directory, key, writable: true })
+    }
+
+    /// The cache that a core has made in `directory`, for looking only.
+    ///
+    /// # Errors
+    /// There is none, or it is not ours to read.
+    pub fn open_existing(directory: &Path) -> io::Result<Self> {
+        let key = read_key(&directory.join("device.key"))?;
+        Ok(Self { directory: directory.join("compiled"), key, writable: false })
     }
 
     /// The compiled form of the component with this hash, if a good one is kept.
@@ -64,6 +74,9 @@ impl Cache {
 
     /// Keeps the compiled form. A failure costs only the time to compile again.
     pub fn store(&self, engine: &PluginEngine, hash: &ComponentHash, component: &Component) {
+        if !self.writable {
+            return;
+        }
         let done = component.serialize().map_err(io::Error::other).and_then(|code| {
             let path = self.path(engine, hash);
             let temporary = unique(&path);
@@ -119,13 +132,17 @@ fn compatibility(engine: &PluginEngine) -> u64 {
     hasher.finish()
 }
 
+fn read_key(path: &Path) -> io::Result<[u8; 32]> {
+    std::fs::read(path)?.try_into().map_err(|_| {
+        let text = format!("{} is not a key of 32 bytes; remove it and it is made anew", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })
+}
+
 fn read_or_make_key(path: &Path) -> io::Result<[u8; 32]> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    match std::fs::read(path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| {
-            let text = format!("{} is not a key of 32 bytes; remove it and it is made anew", path.display());
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        }),
+    match read_key(path) {
+        Ok(key) => Ok(key),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut key = [0; 32];
             random(&mut key)?;
@@ -165,8 +182,14 @@ mod tests {
         std::fs::write(&file, [0; 7]).unwrap();
         assert!(cache.load(&engine, &hash).is_none());
         cache.store(&engine, &hash, &component);
-        let other = Cache { directory: cache.directory.clone(), key: [7; 32] };
+        let other = Cache { directory: cache.directory.clone(), key: [7; 32], writable: false };
         assert!(other.load(&engine, &hash).is_none(), "another device's code is not run");
+        let looking = Cache::open_existing(&directory).unwrap();
+        assert!(looking.load(&engine, &hash).is_some());
+        std::fs::remove_file(&file).unwrap();
+        looking.store(&engine, &hash, &component);
+        assert!(!file.exists(), "looking leaves nothing behind");
         std::fs::remove_dir_all(&directory).unwrap();
+        assert!(Cache::open_existing(&directory).is_err());
     }
 }

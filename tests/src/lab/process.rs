@@ -89,8 +89,16 @@ impl Process {
     /// If it does not end within `within`; it is killed then.
     pub fn stop(mut self, within: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
+        self.wait_end(within)
+    }
+
+    /// Waits until it ends.
+    ///
+    /// # Errors
+    /// If it does not within `within`.
+    pub fn wait_end(&mut self, within: Duration) -> Result<ExitStatus> {
         let child = &mut self.child;
-        let ended = wait_until("the end of the process after SIGTERM", within, || child.try_wait().ok().flatten());
+        let ended = wait_until("the end of the process", within, || child.try_wait().ok().flatten());
         ended.map_err(|failure| failure.with("what the process printed", &self.log()))
     }
 

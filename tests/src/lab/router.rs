@@ -60,6 +60,16 @@ impl Stage {
         }
     }
 
+    /// The file of a shipped plugin.
+    pub fn plugin(&self, name: &str) -> PathBuf {
+        self.0.join("plugins").join(format!("{name}.wasm"))
+    }
+
+    /// The file of a test guest.
+    pub fn guest(&self, name: &str) -> PathBuf {
+        self.0.join("guests").join(format!("{name}.wasm"))
+    }
+
     /// The shipped configuration.
     ///
     /// # Errors
@@ -149,11 +159,36 @@ impl Site {
         Ok(fs::write(self.directory.join("router.ron"), config)?)
     }
 
+    /// A file of this site; `control` is the core's socket.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Runs `portreeve check`: its exit code, and what it complains of on stderr.
+    ///
+    /// # Errors
+    /// If it cannot be run, or ends by a signal.
+    pub fn check(&self) -> Result<(i32, String)> {
+        let mut command = Command::new(self.command.last().map_or("", String::as_str));
+        command.arg("check").arg("--config").arg(self.path("router.ron")).arg("--plugins").arg(self.path("plugins"));
+        let output = command.arg("--flash").arg(self.path("flash")).output()?;
+        let code = output.status.code().ok_or_else(|| Failure::new("`portreeve check` ended by a signal"))?;
+        Ok((code, String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
     /// Starts the core in `netns`.
     ///
     /// # Errors
     /// If it cannot be started.
     pub fn start(&self, netns: &Netns) -> Result<Router> {
+        self.start_with(netns, &[])
+    }
+
+    /// Starts the core in `netns` with these environment variables.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_with(&self, netns: &Netns, environment: &[(&str, &str)]) -> Result<Router> {
         let control = self.directory.join("control");
         let mut words = self.command.iter();
         let mut command = Command::new(words.next().map_or("", String::as_str));
@@ -163,7 +198,7 @@ impl Site {
         {
             command.arg(option).arg(self.directory.join(file));
         }
-        command.arg("--control").arg(&control).current_dir("/");
+        command.arg("--control").arg(&control).current_dir("/").envs(environment.iter().copied());
         let process = netns.spawn(&mut command, &self.directory.with_extension("log"))?;
         let binary = self.command.last().cloned().unwrap_or_default();
         Ok(Router { process, binary, control })
@@ -240,6 +275,14 @@ impl Router {
     /// If it is gone.
     pub fn reload(&self) -> Result {
         self.process.signal(Signal::HUP)
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// If it does not within `within`.
+    pub fn wait_end(&mut self, within: Duration) -> Result<ExitStatus> {
+        self.process.wait_end(within)
     }
 
     /// Ends it with SIGTERM.

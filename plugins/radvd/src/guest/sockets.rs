@@ -10,7 +10,7 @@ use portreeve_sdk::futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use portreeve_sdk::futures::stream::FuturesUnordered;
 use portreeve_sdk::raw_ip::{Icmpv6Socket, Received, Transmit};
 use portreeve_sdk::types::ErrorCode;
-use portreeve_sdk::{instance, ipv6, ipv6_address, warn};
+use portreeve_sdk::{clock, instance, ipv6, ipv6_address, warn};
 
 use super::{now, report};
 use crate::Engine;
@@ -20,6 +20,9 @@ use crate::engine::{self, Event};
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// All nodes: where other routers' advertisements go.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// How long a socket whose link is down is left alone, in nanoseconds.
+const GONE_PAUSE_NS: u64 = 100_000_000;
 
 /// What one wait for packets gave; none if it was called off.
 type Arrived = Option<(u32, Rc<Icmpv6Socket>, Result<Vec<Received>, ErrorCode>)>;
@@ -50,6 +53,7 @@ impl Sockets {
     /// Hands packets to the engine and waits at that socket again.
     pub fn hand_over(&mut self, arrived: Arrived, engine: &mut Engine) {
         let Some((index, socket, result)) = arrived else { return };
+        let mut pause = 0;
         match result {
             Ok(packets) => {
                 for packet in packets {
@@ -63,8 +67,9 @@ impl Sockets {
                     engine.handle_packet(received, now());
                 }
             }
-            // Told once when the link goes down; the socket works on when it is up again.
-            Err(ErrorCode::Gone) => {}
+            // Told when the link goes down; the socket works on when it is up again. If the link is gone for
+            // good the engine closes the socket soon; until then it is asked only now and then.
+            Err(ErrorCode::Gone) => pause = GONE_PAUSE_NS,
             Err(error) => {
                 warn!("cannot receive, opening the socket anew", index = index, error = error.name());
                 if let Some(open) = self.open.remove(&index) {
@@ -74,7 +79,7 @@ impl Sockets {
             }
         }
         if let Some(open) = self.open.remove(&index) {
-            self.wait(index, open.name, socket);
+            self.wait(index, open.name, socket, pause);
         }
     }
 
@@ -120,7 +125,7 @@ impl Sockets {
         });
         match opened {
             Ok(socket) => {
-                self.wait(index, name, Rc::new(socket));
+                self.wait(index, name, Rc::new(socket), 0);
                 if recovered && self.failed.is_empty() {
                     instance::ready();
                 }
@@ -140,10 +145,13 @@ impl Sockets {
         }
     }
 
-    fn wait(&mut self, index: u32, name: String, socket: Rc<Icmpv6Socket>) {
+    fn wait(&mut self, index: u32, name: String, socket: Rc<Icmpv6Socket>, pause: u64) {
         let (waiting, registration) = AbortHandle::new_pair();
         self.open.insert(index, Open { name, socket: socket.clone(), waiting });
         let receive = async move {
+            if pause > 0 {
+                clock::sleep_until(clock::now() + pause).await;
+            }
             let result = socket.receive().await;
             (index, socket, result)
         };
