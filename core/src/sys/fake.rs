@@ -26,6 +26,7 @@ struct Shared {
     sent: VecDeque<(u32, Transmit)>,
     routes: Vec<Route>,
     neighbours: Vec<Neighbour>,
+    flood: Option<(u32, Received)>,
 }
 
 struct FakeSocket {
@@ -86,6 +87,16 @@ impl FakeKernel {
                 lock(&socket.queue).push_back(packet.clone());
                 socket.arrived.notify_one();
             }
+        }
+    }
+
+    /// From now on the sockets of an interface never lack packets: each wait gives as many copies of this one
+    /// as it takes, at once. `None` ends it.
+    pub fn set_flood(&self, flood: Option<(u32, Received)>) {
+        let mut shared = lock(&self.shared);
+        shared.flood = flood;
+        for socket in &shared.sockets {
+            socket.arrived.notify_one();
         }
     }
 
@@ -158,6 +169,11 @@ impl Icmpv6Socket for FakeSocket {
         Box::pin(async move {
             loop {
                 let arrived = self.arrived.notified();
+                if let Some((index, packet)) = &lock(&self.kernel.shared).flood
+                    && *index == self.index
+                {
+                    return Ok(vec![packet.clone(); max]);
+                }
                 {
                     let mut queue = lock(&self.queue);
                     if !queue.is_empty() {
