@@ -1,4 +1,5 @@
 //! Every fuzz target, for a bounded number of mutated samples in each test run, with a fixed seed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 use portreeve_tests::fuzz::{TARGETS, Target};
 

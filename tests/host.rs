@@ -1,6 +1,7 @@
 //! Guests against the host interfaces on a fake kernel: real components, real grants, no rights needed.
 //!
 //! The guest `probe` makes one host call for each query. File = interface = prefix of the tests' names.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 use std::path::Path;
 use std::sync::Arc;

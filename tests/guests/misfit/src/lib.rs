@@ -3,6 +3,7 @@
 //! It stands for what a third party's plugin may do to the core, by mistake or on purpose. Every mode says ready
 //! first where that makes sense, so that a test sees the plugin up before it falls.
 #![cfg(target_arch = "wasm32")]
+#![expect(clippy::panic, reason = "that is what it is for")]
 
 use portreeve_sdk::config::{Diagnostics, Value};
 use portreeve_sdk::{
