@@ -13,7 +13,7 @@ mod text;
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub use pattern::Pattern;
+pub use pattern::{MAX_PATTERN, Pattern};
 pub use text::{need_from_value, need_to_text};
 
 /// Kinds of facts between plugins, as `wit/facts.wit` has them.

@@ -1,27 +1,44 @@
 //! What a Portreeve plugin is written with.
 //!
-//! A plugin implements [`Plugin`] and names itself once with [`export!`]; the rest of the contract, the
-//! calls that come in while it runs, arrive as [`Request`]s in its own loop:
+//! A plugin implements `Plugin` and names itself once with `export!`; the rest of the contract, the calls that
+//! come in while it runs, arrive as `Request`s in its own loop:
 //!
-//! ```ignore
+//! ```text
+//! use portreeve_sdk::{Diagnostic, Failure, Manifest, Planned, Plugin, Report, Request, Requests, instance};
+//!
 //! struct Hello;
 //!
-//! impl portreeve_sdk::Plugin for Hello {
-//!     fn describe() -> Manifest { … }
-//!     fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> { … }
-//!     async fn run(section: String, mut requests: Requests) -> Result<(), Failure> {
+//! portreeve_sdk::export!(Hello);
+//!
+//! impl Plugin for Hello {
+//!     fn describe() -> Manifest {
+//!         Manifest {
+//!             name: "hello".into(),
+//!             version: env!("CARGO_PKG_VERSION").into(),
+//!             summary: "says hello when asked".into(),
+//!             needs: vec![],
+//!             config_example: "()".into(),
+//!             state_schema: 0,
+//!         }
+//!     }
+//!
+//!     fn plan(_section: &str) -> Result<Planned, Vec<Diagnostic>> {
+//!         Ok(Planned { needs: vec![], warnings: vec![], summary: vec!["says hello".into()] })
+//!     }
+//!
+//!     async fn run(_section: String, mut requests: Requests) -> Result<(), Failure> {
 //!         instance::ready();
 //!         loop {
 //!             match requests.next().await {
-//!                 Request::Reconfigure(section, reply) => reply.send(Ok(())),
-//!                 Request::Query(words, reply) => reply.send(Ok(Report { values: vec![], tables: vec![] })),
+//!                 Request::Reconfigure(_section, reply) => reply.send(Ok(())),
+//!                 Request::Query(_words, reply) => {
+//!                     reply.send(Ok(Report { values: vec![("hello".into(), "world".into())], tables: vec![] }));
+//!                 }
 //!                 Request::Stop => return Ok(()),
 //!             }
 //!         }
 //!     }
 //! }
-//!
-//! portreeve_sdk::export!(Hello);
 //! ```
 //!
 //! Map: `bindings` (the WIT package as Rust), `plugin` (the trait, the requests, the export), `log`

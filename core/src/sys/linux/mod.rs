@@ -1,4 +1,4 @@
-//! Linux behind the [`Kernel`](super::Kernel) trait: route netlink for what there is, raw sockets for packets.
+//! Linux behind the [`Kernel`] trait: route netlink for what there is, raw sockets for packets.
 //!
 //! `mirror` keeps the table of links and addresses, `convert` turns netlink messages into plain values,
 //! `icmpv6` is the socket, `process` what concerns our own process and machine.
