@@ -27,6 +27,7 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 
 use crate::config::{Limits, LogLevel};
 use crate::grants::{Access, Grants};
+use crate::plugin::limits::{Limiter, Meter};
 use crate::stores::facts::FactStore;
 use crate::stores::logs::{LogStore, RateLimit, Record};
 use crate::stores::metrics::MetricStore;
@@ -77,7 +78,9 @@ pub struct State {
     log_rate: RateLimit,
     wasi: wasi::Wasi,
     /// Memory and tables.
-    pub(crate) limiter: crate::plugin::limits::Limiter,
+    pub(crate) limiter: Limiter,
+    /// Computing time.
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// What an instance is made for.
@@ -94,6 +97,8 @@ pub struct Purpose {
     pub limits: Limits,
     /// Shows the bytes of its linear memory.
     pub memory: Arc<AtomicUsize>,
+    /// Counts its computing time.
+    pub meter: Arc<Meter>,
 }
 
 impl State {
@@ -111,7 +116,8 @@ impl State {
             report: purpose.report,
             handles,
             log_rate: RateLimit::new(Instant::now()),
-            limiter: crate::plugin::limits::Limiter::new(purpose.limits, purpose.memory),
+            limiter: Limiter::new(purpose.limits, purpose.memory),
+            meter: purpose.meter,
         }
     }
 
@@ -134,13 +140,14 @@ impl State {
             if dropped > 0 {
                 fields.push(("records_dropped_before".to_owned(), dropped.to_string()));
             }
-            self.shared.logs.push(Record {
+            let record = Record {
                 time: SystemTime::now(),
                 level,
                 plugin: Some(self.plugin.to_string()),
                 message: message.to_owned(),
                 fields,
-            });
+            };
+            self.meter.excuse(|| self.shared.logs.push(record));
         }
     }
 

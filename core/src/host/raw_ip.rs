@@ -43,7 +43,8 @@ impl HostIcmpv6Socket for State {
         if !group.is_multicast() {
             return Ok(Err(ErrorCode::InvalidArgument));
         }
-        let joined = self.handles.get(&this)?.socket.join(group);
+        let socket = &self.handles.get(&this)?.socket;
+        let joined = self.meter.excuse(|| socket.join(group));
         Ok(joined.map_err(|error| match self.os_error("join a group", &error) {
             ErrorCode::QueueFull => ErrorCode::Limit,
             code => code,
@@ -51,7 +52,8 @@ impl HostIcmpv6Socket for State {
     }
 
     fn leave(&mut self, this: Resource<Icmpv6Handle>, group: Ipv6Address) -> Result<Result<(), ErrorCode>> {
-        let left = self.handles.get(&this)?.socket.leave(ipv6_in(group));
+        let socket = &self.handles.get(&this)?.socket;
+        let left = self.meter.excuse(|| socket.leave(ipv6_in(group)));
         Ok(left.map_err(|error| match self.os_error("leave a group", &error) {
             ErrorCode::Unreachable => ErrorCode::NotFound,
             code => code,
@@ -59,7 +61,8 @@ impl HostIcmpv6Socket for State {
     }
 
     fn drop(&mut self, this: Resource<Icmpv6Handle>) -> Result<()> {
-        self.handles.delete(this)?;
+        let handle = self.handles.delete(this)?;
+        self.meter.excuse(|| drop(handle));
         Ok(())
     }
 }
@@ -70,7 +73,7 @@ impl State {
         self.check_types(&interface, &receive)?;
         let index = self.shared.kernel.links().borrow().by_name(&interface).map(|link| link.index);
         let index = index.ok_or(ErrorCode::NotFound)?;
-        let opened = self.shared.kernel.open_icmpv6(index, &receive);
+        let opened = self.meter.excuse(|| self.shared.kernel.open_icmpv6(index, &receive));
         let socket = opened.map_err(|error| {
             let fields = vec![("ifname".to_owned(), interface.clone()), ("error".to_owned(), error.to_string())];
             self.log(crate::config::LogLevel::Warn, "cannot open an ICMPv6 socket", fields);

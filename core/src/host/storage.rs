@@ -25,7 +25,7 @@ impl Host for State {
         if self.grants.borrow().check(access(durability, size)).is_err() {
             return Ok(Err(ErrorCode::Limit));
         }
-        let done = self.shared.storage.set(&self.plugin, d, &name, value);
+        let done = self.meter.excuse(|| self.shared.storage.set(&self.plugin, d, &name, value));
         Ok(done.map_err(|error| self.os_error("keep a value", &error)))
     }
 

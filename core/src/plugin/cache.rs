@@ -126,9 +126,19 @@ fn unique(path: &Path) -> PathBuf {
     path.with_extension(format!("{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
+/// The engine's own account of what its code fits.
+#[cfg(feature = "compile")]
 fn compatibility(engine: &PluginEngine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Without a compiler the engine gives no such account; it still refuses code that does not fit.
+#[cfg(not(feature = "compile"))]
+fn compatibility(_: &PluginEngine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
     hasher.finish()
 }
 

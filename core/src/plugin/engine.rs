@@ -1,23 +1,20 @@
 //! The wasmtime engine, the epoch ticker, and how long a guest may compute.
 //!
-//! A guest's *turn* is one poll of its store's future: everything it computes until it waits. Turns are
-//! measured in CPU time of the thread, so a busy machine does not make a plugin look like one that spins.
-//! Every tick the guest is interrupted for a look at the clock; a turn beyond [`TURN_LIMIT`] traps with a
+//! Every tick a computing guest is interrupted for a look at its [`Meter`]; a turn beyond [`TURN_LIMIT`] traps with a
 //! guest backtrace. The ticker sleeps while no guest computes: an idle router has no wake-ups from it.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::thread::Thread;
 use std::time::Duration;
 
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use super::limits::LimitError;
+use super::limits::{LimitError, Meter};
 use crate::host::State;
-use crate::sys::linux::process::thread_cpu_time;
 
 /// How long a guest may compute without a wait.
 pub const TURN_LIMIT: Duration = Duration::from_millis(500);
@@ -53,7 +50,7 @@ impl PluginEngine {
     /// A store whose turns are measured by the returned meter.
     #[must_use]
     pub fn store(&self, state: State) -> (Store<State>, Arc<Meter>) {
-        let meter = Arc::new(Meter::default());
+        let meter = state.meter.clone();
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(1);
@@ -70,36 +67,6 @@ impl PluginEngine {
     /// Runs a store's future in measured turns.
     pub fn turns<F: Future>(&self, meter: Arc<Meter>, future: Pin<Box<F>>) -> Turns<'_, F> {
         Turns { ticker: &self.ticker, meter, future }
-    }
-}
-
-/// CPU time of one instance.
-#[derive(Debug, Default)]
-pub struct Meter {
-    /// CPU time of the thread when the turn began, in ns.
-    begun: AtomicU64,
-    /// CPU time of all turns so far, in ns.
-    used: AtomicU64,
-}
-
-impl Meter {
-    /// CPU time that the instance has used in the turns that ended.
-    #[must_use]
-    pub fn used(&self) -> Duration {
-        Duration::from_nanos(self.used.load(Ordering::Relaxed))
-    }
-
-    fn begin(&self) {
-        self.begun.store(now_ns(), Ordering::Relaxed);
-    }
-
-    fn end(&self) {
-        self.used.fetch_add(nanos(self.this_turn()), Ordering::Relaxed);
-    }
-
-    /// Only meaningful on the thread that runs the turn.
-    fn this_turn(&self) -> Duration {
-        Duration::from_nanos(now_ns().saturating_sub(self.begun.load(Ordering::Relaxed)))
     }
 }
 
@@ -177,12 +144,4 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         self.thread.unpark();
     }
-}
-
-fn now_ns() -> u64 {
-    nanos(thread_cpu_time())
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -15,8 +15,8 @@ use portreeve_config::Diagnostic;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use wasmtime::component::Accessor;
 
-use super::engine::Meter;
 use super::judge::{diagnostic_in, reason};
+use super::limits::Meter;
 use super::{Loaded, PluginEngine};
 use crate::config::Limits;
 use crate::grants::Grants;
@@ -103,7 +103,7 @@ pub struct Instance {
     kill: Arc<Notify>,
     grants: watch::Sender<Arc<Grants>>,
     memory: Arc<AtomicUsize>,
-    meter: Arc<std::sync::OnceLock<Arc<Meter>>>,
+    meter: Arc<Meter>,
 }
 
 /// What an instance is started with.
@@ -153,14 +153,14 @@ impl Instance {
                 Report::Degraded(reason) => tell(What::Degraded(reason)),
             })
         };
-        let purpose =
-            Purpose { plugin, run, grants: granted, report, limits: start.limits, memory: instance.memory.clone() };
+        let (memory, meter) = (instance.memory.clone(), instance.meter.clone());
+        let purpose = Purpose { plugin, run, grants: granted, report, limits: start.limits, memory, meter };
         let state = State::new(shared, purpose);
-        let (kill, meter) = (instance.kill.clone(), instance.meter.clone());
+        let kill = instance.kill.clone();
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let ended = match runtime {
-                Ok(runtime) => runtime.block_on(live(engine, state, start, inbox, kill, meter)),
+                Ok(runtime) => runtime.block_on(live(engine, state, start, inbox, kill)),
                 Err(error) => Ended::Crashed(format!("no runtime for it: {error}")),
             };
             tell(What::Ended(ended));
@@ -199,7 +199,7 @@ impl Instance {
     /// CPU time it has used.
     #[must_use]
     pub fn cpu_time(&self) -> Duration {
-        self.meter.get().map(|meter| meter.used()).unwrap_or_default()
+        self.meter.used()
     }
 }
 
@@ -216,10 +216,8 @@ async fn live(
     start: Start,
     inbox: mpsc::Receiver<Command>,
     kill: Arc<Notify>,
-    shared_meter: Arc<std::sync::OnceLock<Arc<Meter>>>,
 ) -> Ended {
     let (mut store, meter) = engine.store(state);
-    let _ = shared_meter.set(meter.clone());
     let mut stopping = false;
     let work = async {
         let plugin = start.loaded.pre.instantiate_async(&mut store).await?;

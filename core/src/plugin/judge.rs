@@ -68,8 +68,15 @@ pub async fn judge(
     section: &str,
 ) -> Result<Judgement, LoadError> {
     let (_grants, grants) = watch::channel(Arc::new(Grants::none()));
-    let purpose =
-        Purpose { plugin: name.into(), run: 0, grants, report: Box::new(|_| {}), limits, memory: Arc::default() };
+    let purpose = Purpose {
+        plugin: name.into(),
+        run: 0,
+        grants,
+        report: Box::new(|_| {}),
+        limits,
+        memory: Arc::default(),
+        meter: Arc::default(),
+    };
     let (mut store, meter) = engine.store(State::new(shared, purpose));
     let calls = async {
         let plugin = loaded.pre.instantiate_async(&mut store).await?;

@@ -1,12 +1,18 @@
 //! Memory, table and time limits of one instance. Reaching one ends the instance: a plugin that only got a
 //! refused allocation would go on half alive.
+//!
+//! A guest's *turn* is one poll of its store's future: everything it computes until it waits. The [`Meter`] counts it
+//! in CPU time of the thread, so a busy machine does not make a plugin look like one that spins, and leaves out what
+//! the kernel does for it: opening a thousand sockets takes a slow machine long, and is work, not spinning.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
 use crate::config::Limits;
+use crate::sys::linux::process::thread_cpu_time;
 
 /// Instances, memories and tables that a component of ours can have; wit-component makes a handful.
 const MAX_INSTANCES: usize = 64;
@@ -84,9 +90,75 @@ impl ResourceLimiter for Limiter {
     }
 }
 
+/// CPU time of one instance. All but [`Meter::used`] is for the thread that runs it.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// CPU time of the thread when the turn began, in ns.
+    begun: AtomicU64,
+    /// What of this turn was spent for the guest, not by it, in ns.
+    excused: AtomicU64,
+    /// CPU time of all turns that ended, in ns.
+    used: AtomicU64,
+}
+
+impl Meter {
+    /// CPU time that the instance has used in the turns that ended.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+
+    /// A turn begins.
+    pub fn begin(&self) {
+        self.begun.store(now_ns(), Ordering::Relaxed);
+        self.excused.store(0, Ordering::Relaxed);
+    }
+
+    /// A turn ends.
+    pub fn end(&self) {
+        let turn = now_ns().saturating_sub(self.begun.load(Ordering::Relaxed));
+        self.used.fetch_add(turn, Ordering::Relaxed);
+    }
+
+    /// What the guest itself has computed in this turn.
+    #[must_use]
+    pub fn this_turn(&self) -> Duration {
+        let turn = now_ns().saturating_sub(self.begun.load(Ordering::Relaxed));
+        Duration::from_nanos(turn.saturating_sub(self.excused.load(Ordering::Relaxed)))
+    }
+
+    /// Does `work` for the guest: its time does not count as the guest's.
+    pub fn excuse<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = now_ns();
+        let done = work();
+        self.excused.fetch_add(now_ns().saturating_sub(before), Ordering::Relaxed);
+        done
+    }
+}
+
+fn now_ns() -> u64 {
+    u64::try_from(thread_cpu_time().as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_counts_what_the_guest_computes_and_not_what_is_done_for_it() {
+        let burn = |time: Duration| {
+            let start = thread_cpu_time();
+            while thread_cpu_time() - start < time {}
+        };
+        let meter = Meter::default();
+        meter.begin();
+        meter.excuse(|| burn(Duration::from_millis(20)));
+        assert!(meter.this_turn() < Duration::from_millis(10), "{:?}", meter.this_turn());
+        burn(Duration::from_millis(5));
+        assert!(meter.this_turn() >= Duration::from_millis(5));
+        meter.end();
+        assert!(meter.used() >= Duration::from_millis(25));
+    }
 
     #[test]
     fn memories_count_together() {

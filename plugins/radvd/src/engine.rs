@@ -38,6 +38,8 @@ pub use withdrawn::{
     MAX_STALE_PREFIXES, MAX_STALE_TIME, MAX_WITHDRAWN, STALE_VALID_LIFETIME, WITHDRAWAL_ADVERTISEMENTS,
 };
 
+use std::net::Ipv6Addr;
+
 use crate::config::Config;
 use crate::time::Instant;
 use interface::Interface;
@@ -117,10 +119,11 @@ impl Engine {
         }
     }
 
-    /// A [`Transmit`] of this interface could not be sent.
-    pub fn handle_transmit_error(&mut self, interface_index: u32, now: Instant) {
+    /// A [`Transmit`] of this interface to `destination` could not be sent.
+    pub fn handle_transmit_error(&mut self, interface_index: u32, destination: Ipv6Addr, now: Instant) {
         if let Some(interface) = self.interfaces.get_mut(&interface_index) {
-            interface.handle_transmit_error(now, &mut self.out);
+            interface.handle_transmit_error(destination, now, &mut self.out);
+            self.settle(interface_index, now);
         }
     }
 

@@ -202,11 +202,41 @@ fn an_mtu_above_the_links_is_reported_and_not_sent() {
 fn transmit_errors_are_counted_and_reported_once_a_minute() {
     let mut lab = Lab::up(lan0(""));
     for _ in 0..50 {
-        lab.engine.handle_transmit_error(2, lab.now);
+        lab.engine.handle_transmit_error(2, HOST, lab.now);
     }
     lab.poll();
     assert_eq!(lab.status("lan0").counters.transmit_errors, 50);
     assert_eq!(lab.events.iter().filter(|e| matches!(e, Event::TransmitFailed { .. })).count(), 1);
+}
+
+#[test]
+fn an_advertisement_to_all_that_was_not_sent_is_made_up_for_after_the_minimum_delay() {
+    let mut lab = Lab::up(lan0(""));
+    lab.advance(seconds(60));
+    lab.take();
+    let before = lab.status("lan0").next_advertisement_in.unwrap();
+    assert!(before > seconds(100), "the next one would be far away: {before:?}");
+    lab.engine.handle_transmit_error(2, HOST, lab.now);
+    lab.poll();
+    assert_eq!(lab.status("lan0").next_advertisement_in, Some(before), "an answer to one host is not repeated");
+    lab.engine.handle_transmit_error(2, ALL_NODES, lab.now);
+    lab.poll();
+    lab.advance(seconds(4));
+    assert!(lab.one().is_multicast());
+}
+
+#[test]
+fn interfaces_that_start_together_do_not_stay_together() {
+    let mut lab = Lab::new(config("(interfaces: {\"lan*\": ()})"));
+    for index in 1..=100 {
+        lab.link(link(&format!("lan{index}"), index));
+    }
+    assert_eq!(lab.take().len(), 100);
+    lab.advance(seconds(16));
+    let mut times: Vec<_> = lab.take().iter().map(|sent| sent.at).collect();
+    assert_eq!(times.len(), 100, "within MAX_INITIAL_RTR_ADVERT_INTERVAL");
+    times.dedup();
+    assert!(times.len() > 90, "{} different times", times.len());
 }
 
 #[test]

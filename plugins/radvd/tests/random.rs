@@ -73,7 +73,7 @@ fn apply(lab: &mut Lab, step: Step) {
             lab.engine.handle_timeout(lab.now);
             lab.poll();
         }
-        Step::Error(index) => lab.engine.handle_transmit_error(index, lab.now),
+        Step::Error(index) => lab.engine.handle_transmit_error(index, "ff02::1".parse().unwrap(), lab.now),
         Step::Reconfigure(n) => lab.reconfigure(config(CONFIGS[n])),
     }
 }

@@ -28,6 +28,8 @@ use std::sync::Arc;
 pub const MAX_INITIAL_RTR_ADVERTISEMENTS: u8 = 3;
 /// RFC 4861 section 10.
 pub const MAX_INITIAL_RTR_ADVERT_INTERVAL: Duration = Duration::from_secs(16);
+/// Advertisements that could not be sent are made up for within this time, spread evenly.
+const RETRY_SPREAD: Duration = Duration::from_secs(1);
 /// RFC 4861 section 10.
 pub const MAX_FINAL_RTR_ADVERTISEMENTS: u8 = 3;
 /// RFC 4861 section 10.
@@ -303,9 +305,16 @@ impl Interface {
         }
     }
 
-    /// A packet could not be sent. It is not repeated: the next advertisement will do.
-    pub(super) fn handle_transmit_error(&mut self, now: Instant, out: &mut Output) {
+    /// A packet could not be sent. A host asks again by itself; an advertisement to all is made up for as soon as
+    /// the minimum delay allows, since the next regular one may be minutes away.
+    pub(super) fn handle_transmit_error(&mut self, destination: Ipv6Addr, now: Instant, out: &mut Output) {
         self.counters.transmit_errors += 1;
+        if let (Some(config), Some(at)) = (&self.config, self.timers.get(Timer::Multicast))
+            && destination.is_multicast()
+        {
+            let again = self.earliest_multicast(config, now) + random(Duration::ZERO, RETRY_SPREAD, out);
+            self.timers.set(Timer::Multicast, Some(at.min(again)));
+        }
         if self.error_reported.is_none_or(|at| now.since(at) >= ERROR_REPORT_INTERVAL) {
             self.error_reported = Some(now);
             let (name, total) = (self.link.name.clone(), self.counters.transmit_errors);

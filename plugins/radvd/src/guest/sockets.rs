@@ -10,7 +10,7 @@ use portreeve_sdk::futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use portreeve_sdk::futures::stream::FuturesUnordered;
 use portreeve_sdk::raw_ip::{Icmpv6Socket, Received, Transmit};
 use portreeve_sdk::types::ErrorCode;
-use portreeve_sdk::{clock, instance, ipv6, ipv6_address, warn};
+use portreeve_sdk::{clock, debug, instance, ipv6, ipv6_address, warn};
 
 use super::{now, report};
 use crate::Engine;
@@ -95,7 +95,7 @@ impl Sockets {
             }
             let Some(packet) = engine.poll_transmit() else { return };
             if !self.send(&packet).await {
-                engine.handle_transmit_error(packet.interface_index, now());
+                engine.handle_transmit_error(packet.interface_index, packet.destination, now());
             }
         }
     }
@@ -112,7 +112,11 @@ impl Sockets {
             hop_limit: 255,
             message: packet.bytes.clone(),
         };
-        open.socket.send(packet).await.is_ok()
+        let sent = open.socket.send(packet).await;
+        if let Err(error) = sent {
+            debug!("not sent", ifname = open.name, error = error.name());
+        }
+        sent.is_ok()
     }
 
     fn open(&mut self, index: u32, name: String) {

@@ -37,7 +37,9 @@ impl Interface {
         }
         let mut interval = random(config.min_interval, config.max_interval, out);
         if self.initial_left > 0 {
-            interval = interval.min(MAX_INITIAL_RTR_ADVERT_INTERVAL);
+            // Not all at the very maximum: a thousand interfaces that start together would stay together.
+            let spread = MAX_INITIAL_RTR_ADVERT_INTERVAL - MAX_INITIAL_RTR_ADVERT_INTERVAL / 4;
+            interval = interval.min(random(spread, MAX_INITIAL_RTR_ADVERT_INTERVAL, out));
         }
         let at = now + interval.max(config.min_delay_between_ras);
         self.timers.set(Timer::Multicast, Some(at));
