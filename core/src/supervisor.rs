@@ -6,10 +6,10 @@
 //!  (added) ─────────▶ Starting ─────────▶ Ready ⇄ Degraded ─────▶ Draining ──▶ Stopped
 //!                        │ crash, no ready in 30 s   │ crash         │ 5 s
 //!                        ▼                           ▼               ▼ killed
-//!                     Backoff ──(0, 100 ms … 60 s)──▶ Starting     Stopped
-//!                        │ 5th crash without a stable minute between
+//!                     Backoff ──(0, 100 ms … 6.4 s)──▶ Starting    Stopped
+//!                        │ 8th crash without a stable minute between
 //!                        ▼
-//!                   Quarantined ──(5 min)──▶ Starting
+//!                   Quarantined ──(60 s)──▶ Starting
 //! ```
 //!
 //! The first crash after a stable minute is answered at once: a router should not be without its daemon for
@@ -20,14 +20,12 @@ use std::time::{Duration, Instant};
 
 /// A plugin that runs this long is stable: earlier crashes are forgotten.
 pub const STABLE: Duration = Duration::from_secs(60);
-/// The pause before the second restart in a row; it doubles from there.
+/// The pause before the second restart in a row; it doubles from there, up to the pause of quarantine.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-/// The longest pause.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// So many crashes without a stable minute between them are too many.
-pub const QUARANTINE_AFTER: u32 = 5;
+pub const QUARANTINE_AFTER: u32 = 8;
 /// The pause in quarantine.
-pub const QUARANTINE: Duration = Duration::from_secs(300);
+pub const QUARANTINE: Duration = Duration::from_secs(60);
 /// How long a plugin may take to say ready.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a plugin may take to wind up.
@@ -123,6 +121,7 @@ struct Plugin {
 pub struct Supervisor {
     plugins: BTreeMap<String, Plugin>,
     actions: VecDeque<Action>,
+    shutting_down: bool,
     random: fastrand::Rng,
 }
 
@@ -130,12 +129,20 @@ impl Supervisor {
     /// No plugin yet; `seed` is for the jitter of pauses.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { plugins: BTreeMap::new(), actions: VecDeque::new(), random: fastrand::Rng::with_seed(seed) }
+        Self {
+            plugins: BTreeMap::new(),
+            actions: VecDeque::new(),
+            shutting_down: false,
+            random: fastrand::Rng::with_seed(seed),
+        }
     }
 
     /// Starts a plugin: a new one, or one that has stopped, waits or is quarantined. One that runs is left
     /// alone.
     pub fn start(&mut self, name: &str, now: Instant) {
+        if self.shutting_down {
+            return;
+        }
         let plugin = self.plugins.entry(name.to_owned()).or_insert_with(|| Plugin {
             view: View { state: State::Stopped, run: 0, restarts: 0, last_crash: None, since: now, retry_at: None },
             crashes: 0,
@@ -157,14 +164,28 @@ impl Supervisor {
         self.actions.extend(plugin.drain(name, now));
     }
 
-    /// Winds a running plugin up and starts it again; one that waits is started at once.
+    /// Winds a running plugin up and starts it again. One that waits after a crash goes on waiting.
     pub fn restart(&mut self, name: &str, now: Instant) {
-        let Some(plugin) = self.plugins.get_mut(name) else { return };
-        let drain = plugin.drain(name, now);
-        if drain.is_none() {
-            self.start(name, now);
+        if let Some(plugin) = self.plugins.get_mut(name).filter(|p| p.is_running()) {
+            self.actions.extend(plugin.drain(name, now));
         }
-        self.actions.extend(drain);
+    }
+
+    /// Winds all plugins up; from now on nothing is started any more.
+    pub fn shut_down(&mut self, now: Instant) {
+        self.shutting_down = true;
+        let names: Vec<_> = self.plugins.keys().cloned().collect();
+        for name in names {
+            self.stop(&name, now);
+        }
+    }
+
+    /// Throws a running plugin away; that counts as a crash for `reason`.
+    pub fn give_up(&mut self, name: &str, run: u64, reason: &'static str) {
+        if let Some(plugin) = self.plugins.get_mut(name).filter(|p| p.view.run == run && p.is_running()) {
+            plugin.overdue = Some(reason);
+            self.actions.push_back(Action::Kill { plugin: name.to_owned() });
+        }
     }
 
     /// Forgets a plugin that has stopped.
@@ -261,6 +282,10 @@ impl Supervisor {
 }
 
 impl Plugin {
+    const fn is_running(&self) -> bool {
+        matches!(self.view.state, State::Starting | State::Ready | State::Degraded(_))
+    }
+
     fn enter(&mut self, state: State, now: Instant) {
         self.view.state = state;
         self.view.since = now;
@@ -299,7 +324,7 @@ impl Plugin {
         let (state, pause) = match self.crashes {
             1 => (State::Backoff, Duration::ZERO),
             n if n < QUARANTINE_AFTER => {
-                (State::Backoff, BACKOFF_FIRST.saturating_mul(1 << (n - 2).min(16)).min(BACKOFF_MAX))
+                (State::Backoff, BACKOFF_FIRST.saturating_mul(1 << (n - 2).min(16)).min(QUARANTINE))
             }
             _ => (State::Quarantined, QUARANTINE),
         };

@@ -7,13 +7,12 @@
 //! This module knows nothing of WIT: `host` converts, and a second WIT version would stand on the same
 //! check. `text` writes needs in the operator's words and reads them back.
 
-mod pattern;
 mod text;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub use pattern::{MAX_PATTERN, Pattern};
+pub use portreeve_config::Pattern;
 pub use text::{need_from_value, need_to_text};
 
 /// Kinds of facts between plugins, as `wit/facts.wit` has them.

@@ -69,16 +69,7 @@ fn inner<'a>(value: &Value<'a>, d: &mut Diagnostics) -> Option<Value<'a>> {
 }
 
 fn pattern(value: &Value<'_>, d: &mut Diagnostics) -> Option<Pattern> {
-    let text = value.get::<String>(d)?;
-    let pattern = Pattern::new(&text.value);
-    if pattern.is_none() {
-        d.error_with_hint(
-            text.span,
-            "not an interface name or pattern",
-            "1 to 64 characters without blanks and slashes; `*` stands for any",
-        );
-    }
-    pattern
+    value.parse::<Pattern>(d, "an interface name or a pattern such as \"lan*\"").map(|p| p.value)
 }
 
 fn types(value: &Value<'_>, d: &mut Diagnostics) -> BTreeSet<u8> {

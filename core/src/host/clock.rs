@@ -21,7 +21,8 @@ impl Host for State {
 }
 
 impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
-    async fn sleep_until(_: &Accessor<T, Self>, deadline: Instant) -> Result<()> {
+    async fn sleep_until(accessor: &Accessor<T, Self>, deadline: Instant) -> Result<()> {
+        let _call = accessor.with(|mut access| access.get().begin_call())?;
         let left = deadline.saturating_sub(boot_time_ns());
         tokio::time::sleep(Duration::from_nanos(left)).await;
         Ok(())

@@ -10,7 +10,7 @@ use super::State;
 use super::bindings::portreeve::plugin::facts::{self as wit, Fact, Host, HostWatch, HostWatchWithStore, Kind, Value};
 use super::bindings::portreeve::plugin::types::ErrorCode;
 use super::types::{ip_in, ip_out, prefix_in, prefix_out};
-use crate::grants::{Access, FactKind};
+use crate::grants::{Access, FactKind, Grants};
 use crate::stores::facts::{self as store, FactError, FactValue};
 
 /// Follows facts of some kinds.
@@ -22,6 +22,7 @@ pub struct FactWatch {
 
 struct Position {
     version: watch::Receiver<u64>,
+    grants: watch::Receiver<Arc<Grants>>,
     last: Option<Vec<store::Fact>>,
 }
 
@@ -46,7 +47,7 @@ impl HostWatch for State {
                 return Ok(Err(denied));
             }
         }
-        let position = Position { version: self.shared.facts.subscribe(), last: None };
+        let position = Position { version: self.shared.facts.subscribe(), grants: self.grants.clone(), last: None };
         Ok(self.push(FactWatch { kinds, position: Arc::new(Mutex::new(position)) }))
     }
 
@@ -58,24 +59,30 @@ impl HostWatch for State {
 
 impl<T: Send + 'static> HostWatchWithStore<T> for HasSelf<State> {
     async fn next(accessor: &Accessor<T, Self>, this: Resource<FactWatch>) -> Result<Vec<Fact>> {
-        let (position, asked, shared, grants) = accessor.with(|mut access| -> Result<_> {
+        let (position, asked, shared) = accessor.with(|mut access| -> Result<_> {
             let state = access.get();
             let watch = state.handles.get(&this)?;
-            Ok((watch.position.clone(), watch.kinds.clone(), state.shared.clone(), state.grants.clone()))
+            Ok((watch.position.clone(), watch.kinds.clone(), state.shared.clone()))
         })?;
         super::let_others_run().await;
         let mut position = position.lock().await;
         loop {
             position.version.mark_unchanged();
+            let grants = position.grants.borrow_and_update().clone();
             // A kind whose grant was taken back is seen as empty.
             let mut kinds = asked.clone();
-            kinds.retain(|kind| grants.borrow().check(Access::Watch(*kind)).is_ok());
+            kinds.retain(|kind| grants.check(Access::Watch(*kind)).is_ok());
             let facts = shared.facts.list(&kinds);
             if position.last.as_ref() != Some(&facts) {
                 position.last = Some(facts.clone());
                 return Ok(facts.into_iter().map(fact_out).collect());
             }
-            if position.version.changed().await.is_err() {
+            let Position { version, grants, .. } = &mut *position;
+            let ended = tokio::select! {
+                changed = version.changed() => changed.is_err(),
+                changed = grants.changed() => changed.is_err(),
+            };
+            if ended {
                 std::future::pending::<()>().await;
             }
         }

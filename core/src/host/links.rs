@@ -24,8 +24,8 @@ pub struct LinkWatch {
 struct Position {
     table: watch::Receiver<Arc<LinkTable>>,
     grants: watch::Receiver<Arc<Grants>>,
-    /// What was told, and to whom it was visible then.
-    told: (Arc<LinkTable>, Arc<Grants>),
+    /// What was told, and to whom it was visible then; none before the first answer.
+    told: Option<(Arc<LinkTable>, Arc<Grants>)>,
 }
 
 impl Host for State {
@@ -97,11 +97,7 @@ impl HostWatch for State {
         if let Err(denied) = self.check(Access::AnyLink) {
             return Ok(Err(denied));
         }
-        let position = Position {
-            table: self.shared.kernel.links(),
-            grants: self.grants.clone(),
-            told: (Arc::default(), Arc::new(Grants::none())),
-        };
+        let position = Position { table: self.shared.kernel.links(), grants: self.grants.clone(), told: None };
         Ok(self.push(LinkWatch { position: Arc::new(Mutex::new(position)) }))
     }
 
@@ -120,10 +116,11 @@ impl<T: Send + 'static> HostWatchWithStore<T> for HasSelf<State> {
         loop {
             let table = position.table.borrow_and_update().clone();
             let grants = position.grants.borrow_and_update().clone();
-            let (told, told_grants) = &position.told;
-            let changes = table.changes_since(told, |name| sees(told_grants, name), |name| sees(&grants, name));
-            position.told = (table, grants);
-            if !changes.is_empty() {
+            let first = position.told.is_none();
+            let (told, told_to) = position.told.take().unwrap_or_else(|| (Arc::default(), Arc::new(Grants::none())));
+            let changes = table.changes_since(&told, |name| sees(&told_to, name), |name| sees(&grants, name));
+            position.told = Some((table, grants));
+            if first || !changes.is_empty() {
                 return Ok(changes.into_iter().map(change_out).collect());
             }
             let Position { table, grants, .. } = &mut *position;

@@ -25,16 +25,16 @@ impl HostCounter for State {
         labels: Vec<Label>,
     ) -> Result<Result<Resource<Counter>, ErrorCode>> {
         let opened = self.shared.metrics.counter(&self.plugin, &name, &help, &pairs(labels));
-        Ok(opened.map_err(code).and_then(|counter| self.push(Counter(counter))))
+        Ok(opened.map_err(code).and_then(|counter| self.push_series(Counter(counter))))
     }
 
     fn add(&mut self, this: Resource<Counter>, amount: u64) -> Result<()> {
-        self.handles.get(&this)?.0.inc_by(amount);
+        self.series.get(&this)?.0.inc_by(amount);
         Ok(())
     }
 
     fn drop(&mut self, this: Resource<Counter>) -> Result<()> {
-        self.handles.delete(this)?;
+        self.series.delete(this)?;
         Ok(())
     }
 }
@@ -42,16 +42,16 @@ impl HostCounter for State {
 impl HostGauge for State {
     fn create(&mut self, name: String, help: String, labels: Vec<Label>) -> Result<Result<Resource<Gauge>, ErrorCode>> {
         let opened = self.shared.metrics.gauge(&self.plugin, &name, &help, &pairs(labels));
-        Ok(opened.map_err(code).and_then(|gauge| self.push(Gauge(gauge))))
+        Ok(opened.map_err(code).and_then(|gauge| self.push_series(Gauge(gauge))))
     }
 
     fn set(&mut self, this: Resource<Gauge>, value: f64) -> Result<()> {
-        self.handles.get(&this)?.0.set(value);
+        self.series.get(&this)?.0.set(value);
         Ok(())
     }
 
     fn drop(&mut self, this: Resource<Gauge>) -> Result<()> {
-        self.handles.delete(this)?;
+        self.series.delete(this)?;
         Ok(())
     }
 }
@@ -65,21 +65,25 @@ impl HostHistogram for State {
         bounds: Vec<f64>,
     ) -> Result<Result<Resource<Histogram>, ErrorCode>> {
         let opened = self.shared.metrics.histogram(&self.plugin, &name, &help, &pairs(labels), &bounds);
-        Ok(opened.map_err(code).and_then(|histogram| self.push(Histogram(histogram))))
+        Ok(opened.map_err(code).and_then(|histogram| self.push_series(Histogram(histogram))))
     }
 
     fn observe(&mut self, this: Resource<Histogram>, value: f64) -> Result<()> {
-        self.handles.get(&this)?.0.observe(value);
+        self.series.get(&this)?.0.observe(value);
         Ok(())
     }
 
     fn drop(&mut self, this: Resource<Histogram>) -> Result<()> {
-        self.handles.delete(this)?;
+        self.series.delete(this)?;
         Ok(())
     }
 }
 
 impl State {
+    fn push_series<T: Send + 'static>(&mut self, value: T) -> Result<Resource<T>, ErrorCode> {
+        self.series.push(value).map_err(|_| ErrorCode::Limit)
+    }
+
     /// A handle for the plugin, unless it has as many as it may.
     pub(super) fn push<T: Send + 'static>(&mut self, value: T) -> Result<Resource<T>, ErrorCode> {
         self.handles.push(value).map_err(|_| ErrorCode::Limit)

@@ -18,7 +18,7 @@ mod types;
 mod wasi;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
@@ -27,10 +27,10 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 
 use crate::config::{Limits, LogLevel};
 use crate::grants::{Access, Grants};
-use crate::plugin::limits::{Limiter, Meter};
+use crate::plugin::limits::{LimitError, Limiter, Meter};
 use crate::stores::facts::FactStore;
 use crate::stores::logs::{LogStore, RateLimit, Record};
-use crate::stores::metrics::MetricStore;
+use crate::stores::metrics::{MAX_SERIES, MetricStore};
 use crate::stores::storage::StorageStore;
 use crate::sys::Kernel;
 use bindings::portreeve::plugin::types::ErrorCode;
@@ -42,6 +42,9 @@ pub const WIT_VERSION: (u64, u64, u64) = (0, 1, 0);
 /// The interfaces of the package that a plugin may import.
 pub const WIT_IMPORTS: [&str; 10] =
     ["types", "clock", "random", "log", "metrics", "links", "raw-ip", "storage", "facts", "instance"];
+
+/// Calls that may wait at the host beside one for each handle: sleeps, mostly.
+const SPARE_CALLS: usize = 256;
 
 /// What all instances share.
 pub struct Shared {
@@ -75,7 +78,14 @@ pub struct State {
     grants: watch::Receiver<Arc<Grants>>,
     report: Box<dyn Fn(Report) + Send>,
     handles: ResourceTable,
+    /// Handles of metrics, which are many and cheap, apart from those of sockets and watches.
+    series: ResourceTable,
+    /// Calls of the guest that wait here.
+    calls: Arc<AtomicUsize>,
+    max_calls: usize,
     log_rate: RateLimit,
+    /// Denials have a rate of their own: a plugin cannot hide them behind other records.
+    denial_rate: RateLimit,
     wasi: wasi::Wasi,
     /// Memory and tables.
     pub(crate) limiter: Limiter,
@@ -107,6 +117,8 @@ impl State {
     pub fn new(shared: Arc<Shared>, purpose: Purpose) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(purpose.limits.handles);
+        let mut series = ResourceTable::new();
+        series.set_max_capacity(MAX_SERIES);
         Self {
             wasi: wasi::Wasi::new(&shared.logs, &purpose.plugin),
             plugin: purpose.plugin,
@@ -115,7 +127,11 @@ impl State {
             grants: purpose.grants,
             report: purpose.report,
             handles,
+            series,
+            calls: Arc::default(),
+            max_calls: purpose.limits.handles + SPARE_CALLS,
             log_rate: RateLimit::new(Instant::now()),
+            denial_rate: RateLimit::new(Instant::now()),
             limiter: Limiter::new(purpose.limits, purpose.memory),
             meter: purpose.meter,
         }
@@ -126,17 +142,24 @@ impl State {
         let decision = self.grants.borrow().check(access);
         decision.map_err(|denied| {
             let fields = vec![("access".to_owned(), access.to_string()), ("reason".to_owned(), denied.to_string())];
-            self.log(LogLevel::Warn, "denied", fields);
+            if let Some(dropped) = self.denial_rate.admit(Instant::now()) {
+                self.record(LogLevel::Warn, "denied", fields, dropped);
+            }
             ErrorCode::Denied
         })
     }
 
     /// Writes to the plugin's log, within its rate.
-    fn log(&mut self, level: LogLevel, message: &str, mut fields: Vec<(String, String)>) {
-        if !self.shared.logs.enabled(level) {
-            return;
+    fn log(&mut self, level: LogLevel, message: &str, fields: Vec<(String, String)>) {
+        if self.shared.logs.enabled(level)
+            && let Some(dropped) = self.log_rate.admit(Instant::now())
+        {
+            self.record(level, message, fields, dropped);
         }
-        if let Some(dropped) = self.log_rate.admit(Instant::now()) {
+    }
+
+    fn record(&self, level: LogLevel, message: &str, mut fields: Vec<(String, String)>, dropped: u64) {
+        {
             if dropped > 0 {
                 fields.push(("records_dropped_before".to_owned(), dropped.to_string()));
             }
@@ -159,6 +182,26 @@ impl State {
             self.log(LogLevel::Warn, "the kernel refused", fields);
         }
         code
+    }
+}
+
+/// A call of the guest that waits at the host; counted while it lives.
+struct Call(Arc<AtomicUsize>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    /// Counts a call that may wait. Too many at once end the instance: each costs the core memory.
+    fn begin_call(&self) -> wasmtime::Result<Call> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= self.max_calls {
+            self.calls.fetch_sub(1, Ordering::Relaxed);
+            return Err(LimitError::Calls { limit: self.max_calls }.into());
+        }
+        Ok(Call(self.calls.clone()))
     }
 }
 

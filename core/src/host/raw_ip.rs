@@ -22,7 +22,6 @@ const MAX_MESSAGE: usize = 65_487;
 /// A socket and what it was opened for.
 pub struct Icmpv6Handle {
     socket: Arc<dyn Icmpv6Socket>,
-    interface: Arc<str>,
     index: u32,
     receive: Vec<u8>,
 }
@@ -79,7 +78,15 @@ impl State {
             self.log(crate::config::LogLevel::Warn, "cannot open an ICMPv6 socket", fields);
             super::types::error_code(&error)
         })?;
-        self.push(Icmpv6Handle { socket, interface: interface.into(), index, receive })
+        self.push(Icmpv6Handle { socket, index, receive })
+    }
+
+    /// The name that the interface has now: grants are about names, sockets are bound to indexes, and an interface
+    /// can be renamed.
+    fn name_of(&self, index: u32) -> Result<String, ErrorCode> {
+        let table = self.shared.kernel.links();
+        let name = table.borrow().links.get(&index).map(|link| link.name.clone());
+        name.ok_or(ErrorCode::Gone)
     }
 
     fn check_types(&mut self, interface: &str, receive: &[u8]) -> Result<(), ErrorCode> {
@@ -92,15 +99,17 @@ impl<T: Send + 'static> HostIcmpv6SocketWithStore<T> for HasSelf<State> {
         accessor: &Accessor<T, Self>,
         this: Resource<Icmpv6Handle>,
     ) -> Result<Result<Vec<Received>, ErrorCode>> {
-        let (socket, interface, types) = accessor.with(|mut access| -> Result<_> {
-            let handle = access.get().handles.get(&this)?;
-            Ok((handle.socket.clone(), handle.interface.clone(), handle.receive.clone()))
+        let (socket, index, types, _call) = accessor.with(|mut access| -> Result<_> {
+            let state = access.get();
+            let handle = state.handles.get(&this)?;
+            Ok((handle.socket.clone(), handle.index, handle.receive.clone(), state.begin_call()?))
         })?;
         super::let_others_run().await;
         let received = socket.receive(MAX_BATCH).await;
         Ok(accessor.with(|mut access| {
             let state = access.get();
             // The grant may have changed while this waited.
+            let interface = state.name_of(index)?;
             state.check_types(&interface, &types)?;
             let batch = received.map_err(|error| state.os_error("receive ICMPv6", &error))?;
             Ok(batch.into_iter().map(received_out).collect())
@@ -115,14 +124,16 @@ impl<T: Send + 'static> HostIcmpv6SocketWithStore<T> for HasSelf<State> {
         let checked = accessor.with(|mut access| -> Result<_> {
             let state = access.get();
             let handle = state.handles.get(&this)?;
-            let (socket, interface) = (handle.socket.clone(), handle.interface.clone());
+            let (socket, index) = (handle.socket.clone(), handle.index);
             let Some(kind) = packet.message.first().filter(|_| packet.message.len() <= MAX_MESSAGE) else {
                 return Ok(Err(ErrorCode::InvalidArgument));
             };
-            Ok(state.check(Access::Icmpv6Send(&interface, *kind)).map(|()| socket))
+            let allowed = state.name_of(index).and_then(|name| state.check(Access::Icmpv6Send(&name, *kind)));
+            let call = state.begin_call()?;
+            Ok(allowed.map(|()| (socket, call)))
         })?;
-        let socket = match checked {
-            Ok(socket) => socket,
+        let (socket, _call) = match checked {
+            Ok(checked) => checked,
             Err(code) => return Ok(Err(code)),
         };
         super::let_others_run().await;

@@ -11,7 +11,6 @@ impl types::Host for State {}
 /// The closed set's member for an errno.
 pub fn error_code(error: &io::Error) -> ErrorCode {
     match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => ErrorCode::Denied,
         Some(libc::EINVAL) => ErrorCode::InvalidArgument,
         Some(libc::ENOENT | libc::ESRCH) => ErrorCode::NotFound,
         Some(libc::EEXIST | libc::EADDRINUSE) => ErrorCode::Exists,

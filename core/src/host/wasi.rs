@@ -44,6 +44,8 @@ pub const ALLOWED_IMPORTS: [&str; 20] = [
     "wasi:random/random",
 ];
 
+/// Handles of WASI that an instance may have: streams and pollables.
+const MAX_HANDLES: usize = 1024;
 /// A line of output longer than this is broken.
 const MAX_LINE: usize = 1024;
 
@@ -59,7 +61,9 @@ impl Wasi {
         let pipe = |level| LogPipe(Arc::new(Mutex::new(Lines::new(logs.clone(), plugin.clone(), level))));
         let mut builder = WasiCtx::builder();
         builder.stdout(pipe(LogLevel::Info)).stderr(pipe(LogLevel::Warn));
-        Self { ctx: builder.build(), table: ResourceTable::new() }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        Self { ctx: builder.build(), table }
     }
 }
 

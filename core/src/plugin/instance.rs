@@ -27,6 +27,13 @@ use crate::host::{Purpose, Report, Shared, State};
 /// Requests that may wait at a plugin; more are refused.
 const MAX_WAITING: usize = 64;
 
+/// Bounds of an answer; beyond them it is cut.
+const MAX_VALUES: usize = 4096;
+const MAX_TABLES: usize = 64;
+const MAX_COLUMNS: usize = 64;
+const MAX_CELLS: usize = 100_000;
+const MAX_TEXT: usize = 1024;
+
 /// What is asked of a running instance.
 pub enum Command {
     /// Change over to another section.
@@ -62,7 +69,7 @@ pub struct Table {
     pub title: String,
     /// Headings.
     pub columns: Vec<String>,
-    /// Rows, each as long as `columns`.
+    /// Rows, each at most as long as `columns`.
     pub rows: Vec<Vec<String>>,
 }
 
@@ -290,15 +297,19 @@ fn failure_in(failure: wit::Failure) -> Failure {
     }
 }
 
-/// Rows are cut or filled to the number of columns, so that whoever prints them need not look.
+/// Rows are cut to the columns, and everything to named bounds: what a plugin answers is kept and passed on.
 fn answer_in(report: wit::Report) -> Answer {
-    let table = |t: wit::Table| {
-        let width = t.columns.len();
-        let row = |mut row: Vec<String>| {
-            row.resize(width, String::new());
-            row
-        };
-        Table { title: t.title, columns: t.columns, rows: t.rows.into_iter().map(row).collect() }
+    let text = |text: String| text.chars().take(MAX_TEXT).collect::<String>();
+    let mut cells = MAX_CELLS;
+    let mut table = |t: wit::Table| {
+        let columns: Vec<_> = t.columns.into_iter().take(MAX_COLUMNS).map(text).collect();
+        let width = columns.len().max(1);
+        let rows = t.rows.into_iter().take(cells / width);
+        let rows: Vec<Vec<_>> = rows.map(|row| row.into_iter().take(width).map(text).collect()).collect();
+        cells -= rows.len() * width;
+        Table { title: text(t.title), columns, rows }
     };
-    Answer { values: report.values, tables: report.tables.into_iter().map(table).collect() }
+    let tables = report.tables.into_iter().take(MAX_TABLES).map(&mut table).collect();
+    let values = report.values.into_iter().take(MAX_VALUES).map(|(name, value)| (text(name), text(value))).collect();
+    Answer { values, tables }
 }

@@ -15,8 +15,13 @@ use crate::grants::{Grants, Need, Pattern};
 use crate::host::bindings::exports::portreeve::plugin::lifecycle as wit;
 use crate::host::{Purpose, Shared, State};
 
-/// Most needs of a manifest or a plan.
-const MAX_NEEDS: usize = 20_000;
+/// Most needs of a manifest or a plan; each is compared with each of the other sets.
+const MAX_NEEDS: usize = 4096;
+/// How long `describe` and `plan` may take together, in real time: they must not wait at all.
+const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+/// Lines of a plan's summary, diagnostics of a section, and bytes of an example that are kept.
+const MAX_LINES: usize = 2048;
+const MAX_EXAMPLE: usize = 16 * 1024;
 
 /// Who a plugin is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,22 +90,33 @@ pub async fn judge(
         let planned = lifecycle.call_plan(&mut store, section).await?;
         Ok::<_, wasmtime::Error>((manifest, planned))
     };
-    let answer = engine.turns(meter, Box::pin(calls)).await;
+    let answer = tokio::time::timeout(ANSWER_WITHIN, engine.turns(meter, Box::pin(calls))).await;
+    let answer = answer.map_err(|_| LoadError::Describe("it waits while it describes itself or plans".to_owned()))?;
     let (manifest, planned) = answer.map_err(|error| LoadError::Describe(reason(&error)))?;
     let manifest = manifest_in(manifest)?;
     let (planned, diagnostics) = match planned {
         Ok(planned) => {
-            let diagnostics: Vec<_> = planned.warnings.into_iter().map(diagnostic_in).collect();
+            let diagnostics: Vec<_> = planned.warnings.into_iter().take(MAX_LINES).map(diagnostic_in).collect();
             let failed = diagnostics.iter().any(|d| d.severity == Severity::Error);
             let needs = needs_in(planned.needs)?;
-            ((!failed).then_some(Planned { needs, summary: planned.summary }), diagnostics)
+            (
+                (!failed).then(|| Planned {
+                    needs,
+                    summary: planned.summary.iter().take(MAX_LINES).map(|l| first_line(l)).collect(),
+                }),
+                diagnostics,
+            )
         }
         Err(list) if list.is_empty() => {
             return Err(LoadError::Describe("it refuses the section without a reason".to_owned()));
         }
-        Err(list) => {
-            (None, list.into_iter().map(|d| Diagnostic { severity: Severity::Error, ..diagnostic_in(d) }).collect())
-        }
+        Err(list) => (
+            None,
+            list.into_iter()
+                .take(MAX_LINES)
+                .map(|d| Diagnostic { severity: Severity::Error, ..diagnostic_in(d) })
+                .collect(),
+        ),
     };
     Ok(Judgement { manifest, planned, diagnostics })
 }
@@ -140,7 +156,7 @@ fn manifest_in(manifest: wit::Manifest) -> Result<Manifest, LoadError> {
         version: first_line(&manifest.version),
         summary: first_line(&manifest.summary),
         needs: needs_in(manifest.needs)?,
-        config_example: manifest.config_example,
+        config_example: manifest.config_example.chars().take(MAX_EXAMPLE).collect(),
         state_schema: manifest.state_schema,
     })
 }

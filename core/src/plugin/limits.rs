@@ -50,6 +50,12 @@ pub enum LimitError {
         /// The limit.
         limit: usize,
     },
+    /// Calls that wait at the host.
+    #[error("it waits for more than {limit} things at once (`limits: (handles: …)` in router.ron)")]
+    Calls {
+        /// The limit.
+        limit: usize,
+    },
     /// CPU time of one turn.
     #[error("it computed for more than {limit_ms} ms without waiting")]
     Turn {

@@ -139,6 +139,11 @@ impl FactStore {
         self.retain(|(p, _), entry| p != publisher || entry.run == run);
     }
 
+    /// Withdraws what a publisher may no longer say.
+    pub fn keep_kinds(&self, publisher: &str, may: impl Fn(FactKind) -> bool) {
+        self.retain(|(p, _), entry| p != publisher || may(entry.value.kind()));
+    }
+
     /// Withdraws everything of a publisher that is gone.
     pub fn remove_all(&self, publisher: &str) {
         self.retain(|(p, _), _| p != publisher);
@@ -199,6 +204,9 @@ mod tests {
         store.keep_run("a", 2);
         let keys: Vec<_> = store.list(&[FactKind::DnsServer]).into_iter().map(|f| f.key).collect();
         assert_eq!(keys, ["kept", "other"]);
+        store.keep_kinds("b", |kind| kind != FactKind::DnsServer);
+        assert_eq!(store.list(&[FactKind::DnsServer]).len(), 1);
+        store.publish("b", "other", dns("::3"), 1).unwrap();
         store.remove_all("a");
         assert_eq!(store.list(&[FactKind::DnsServer]).len(), 1);
         assert!(store.list(&[FactKind::Tunnel]).is_empty());

@@ -4,7 +4,7 @@
 //! again finds the same one, so a counter goes on after a plugin's restart. Series of a plugin that is
 //! removed go with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
@@ -18,7 +18,9 @@ use prometheus_client::registry::Registry;
 use super::lock;
 
 /// Series of one plugin.
-pub const MAX_SERIES: usize = 2048;
+pub const MAX_SERIES: usize = 16_384;
+/// Bytes of a help text.
+pub const MAX_HELP: usize = 256;
 /// Bytes of a label's value.
 pub const MAX_LABEL: usize = 128;
 /// Labels of one series.
@@ -64,7 +66,7 @@ struct Inner {
     registry: Registry,
     families: BTreeMap<String, Kind>,
     /// Series of each plugin: name and labels.
-    series: BTreeMap<String, Vec<(String, Labels)>>,
+    series: BTreeMap<String, BTreeSet<(String, Labels)>>,
 }
 
 /// All figures.
@@ -86,7 +88,7 @@ impl MetricStore {
         self.open(plugin, name, labels, |inner, labels| {
             let make = |registry: &mut Registry| {
                 let family = Family::<Labels, Counter>::default();
-                registry.register(full_name(name), help, family.clone());
+                registry.register(full_name(name), one_line(help), family.clone());
                 Kind::Counter(family)
             };
             match inner.family(name, make) {
@@ -106,9 +108,7 @@ impl MetricStore {
         }
         let id = (name.to_owned(), labels);
         let series = inner.series.entry(about.to_owned()).or_default();
-        if !series.contains(&id) {
-            series.push(id);
-        }
+        series.insert(id);
     }
 
     /// Opens a gauge for `plugin`.
@@ -147,7 +147,7 @@ impl MetricStore {
         self.open(plugin, name, labels, |inner, labels| {
             let make = |registry: &mut Registry| {
                 let family = Family::new_with_constructor(Buckets(bounds.to_vec()));
-                registry.register(full_name(name), help, family.clone());
+                registry.register(full_name(name), one_line(help), family.clone());
                 Kind::Histogram(family)
             };
             match inner.family(name, make) {
@@ -191,7 +191,7 @@ impl MetricStore {
         }
         let mut all = vec![("plugin".to_owned(), plugin.to_owned())];
         for (label, value) in labels {
-            if !is_label(label) || all.iter().any(|(seen, _)| seen == label) {
+            if !is_label(label) || label == "le" || all.iter().any(|(seen, _)| seen == label) {
                 return Err(MetricError::Invalid);
             }
             let mut end = value.len().min(MAX_LABEL);
@@ -209,7 +209,7 @@ impl MetricStore {
         }
         let handle = find(&mut inner, all)?;
         if !known {
-            inner.series.entry(plugin.to_owned()).or_default().push(id);
+            inner.series.entry(plugin.to_owned()).or_default().insert(id);
         }
         Ok(handle)
     }
@@ -219,7 +219,7 @@ impl Inner {
     fn gauges(&mut self, name: &str, help: &str) -> &Kind {
         self.family(name, |registry| {
             let family = Family::<Labels, Gauge>::default();
-            registry.register(full_name(name), help, family.clone());
+            registry.register(full_name(name), one_line(help), family.clone());
             Kind::Gauge(family)
         })
     }
@@ -228,6 +228,11 @@ impl Inner {
         let registry = &mut self.registry;
         self.families.entry(name.to_owned()).or_insert_with(|| make(registry))
     }
+}
+
+/// One printable line: the text goes into the output as it is.
+fn one_line(help: &str) -> String {
+    help.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_HELP).collect()
 }
 
 fn full_name(name: &str) -> String {
@@ -280,7 +285,9 @@ mod tests {
         assert_eq!(store.gauge("p", "Bad", "", &[]).err(), Some(MetricError::Invalid));
         assert_eq!(store.counter("p", "x_total", "", &[]).err(), Some(MetricError::Invalid));
         assert_eq!(store.gauge("p", "x", "", &[("plugin".into(), "q".into())]).err(), Some(MetricError::Invalid));
-        store.gauge("p", "x", "", &[]).unwrap().set(1.5);
+        assert_eq!(store.counter("p", "y", "", &[("le".into(), "1".into())]).err(), Some(MetricError::Invalid));
+        store.gauge("p", "x", "a\nportreeve_forged 1", &[]).unwrap().set(1.5);
+        assert!(!store.render().contains("\nportreeve_forged"));
         assert_eq!(store.counter("p", "x", "", &[]).err(), Some(MetricError::OtherKind));
         assert_eq!(store.histogram("p", "h", "", &[], &[2.0, 1.0]).err(), Some(MetricError::Invalid));
         for i in 1..MAX_SERIES {

@@ -5,10 +5,9 @@
 //! in `config/pattern.rs`. Defaults stand in [`InterfaceConfig::default`], each with its RFC.
 
 mod options;
-mod pattern;
 mod read;
 
-pub use pattern::{Pattern, PatternError};
+pub use portreeve_config::{Pattern, PatternError};
 
 use core::fmt::Write as _;
 use core::time::Duration;

@@ -10,18 +10,20 @@
 //! a file therefore reports all of its mistakes.
 //!
 //! Map: `span` (places in text), `diagnostic` (complaints and how they are printed), `value` (taking text
-//! apart), `duration` and `net` (leaf types of the field), `suggest` (did you mean).
+//! apart), `duration`, `net` and `pattern` (leaf types of the field), `suggest` (did you mean).
 #![forbid(unsafe_code)]
 
 pub mod diagnostic;
 pub mod duration;
 pub mod net;
+pub mod pattern;
 pub mod span;
 mod suggest;
 pub mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use net::{IpPrefix, Ipv4Prefix, Ipv6Prefix, PrefixError};
+pub use pattern::{Pattern, PatternError};
 pub use span::{Position, Span, Spanned};
 pub use suggest::did_you_mean;
 pub use value::{Fields, Value};

@@ -83,7 +83,7 @@ pub(super) fn routes(f: &mut Fields<'_>, config: &mut InterfaceConfig, d: &mut D
         let Some(prefix) = prefix else { continue };
         if config.routes.iter().any(|other| other.prefix == prefix) {
             duplicate(key.span, &format!("route {prefix}"), d);
-        } else if prefix.length() == 0 || usable_prefix(prefix, key.span, d) {
+        } else if routable(prefix, key.span, d) {
             config.routes.push(RouteConfig { prefix, preference, lifetime });
         }
     }
@@ -185,6 +185,20 @@ fn prefix(text: &Spanned<String>, example: &str, d: &mut Diagnostics) -> Option<
     };
     d.error_with_hint(text.span, error.to_string(), hint);
     None
+}
+
+/// Refuses routes to nowhere but the link itself or to groups; a route that merely holds such addresses, such as
+/// `8000::/1`, is legal (RFC 4191 section 2.3).
+fn routable(prefix: Ipv6Prefix, span: Span, d: &mut Diagnostics) -> bool {
+    let first = prefix.address();
+    let link_local =
+        prefix.length() >= 10 && Ipv6Prefix::containing(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10).contains(first);
+    let multicast = prefix.length() >= 8 && first.is_multicast();
+    if link_local || multicast {
+        let kind = if multicast { "multicast" } else { "link-local" };
+        d.error(span, format!("{prefix} holds only {kind} addresses and cannot be a route"));
+    }
+    !(link_local || multicast)
 }
 
 /// Refuses prefixes that hold addresses no host may have from an advertisement.
