@@ -48,7 +48,7 @@ impl Host {
             logs: LogStore::new(LogLevel::Debug, false),
             metrics: Default::default(),
             facts: Default::default(),
-            storage: StorageStore::new(directory.path().join("v"), directory.path().join("f")),
+            storage: Arc::new(StorageStore::new(directory.path().join("v"), directory.path().join("f"))),
         };
         let loader = Loader::new(PluginEngine::new().unwrap(), None).unwrap();
         Self { kernel, shared: Arc::new(shared), loader, directory }

@@ -33,7 +33,7 @@ fn the_service_manager_hears_ready_status_watchdog_and_stopping() -> Result {
         Ok(())
     };
     hear("READY=1", &mut heard)?;
-    hear("STATUS=1 plugins", &mut heard)?;
+    hear("STATUS=1 of 1 plugins ready", &mut heard)?;
     for _ in 0..3 {
         heard.clear();
         hear("WATCHDOG=1", &mut heard)?;

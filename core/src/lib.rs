@@ -32,6 +32,8 @@
 //! section needs, [`runtime`] puts the plan in force, [`plugin::instance::Instance`] runs it, and what becomes of it
 //! goes through [`supervisor::Supervisor`].
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod commands;
 pub mod config;
 pub mod control;

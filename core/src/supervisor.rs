@@ -203,10 +203,12 @@ impl Supervisor {
         self.running(name, run, State::Degraded(reason), now);
     }
 
-    /// The instance of `run` is gone; `crash` says why, unless it ended as it was asked to.
-    pub fn handle_ended(&mut self, name: &str, run: u64, crash: Option<String>, now: Instant) {
-        let Some(plugin) = self.plugins.get_mut(name).filter(|p| p.view.run == run) else { return };
+    /// The instance of `run` is gone; `crash` says why, unless it ended as it was asked to. Gives the reason if it
+    /// counts as crashed, also one that only the supervisor knows.
+    pub fn handle_ended(&mut self, name: &str, run: u64, crash: Option<String>, now: Instant) -> Option<String> {
+        let plugin = self.plugins.get_mut(name).filter(|p| p.view.run == run)?;
         let crash = crash.or_else(|| plugin.overdue.take().map(str::to_owned));
+        let told = crash.clone();
         let draining = plugin.view.state == State::Draining;
         match crash {
             Some(reason) if !draining => {
@@ -224,6 +226,7 @@ impl Supervisor {
                 }
             }
         }
+        told
     }
 
     /// Time has passed. Calling it early does nothing.
@@ -239,7 +242,10 @@ impl Supervisor {
                     plugin.overdue = Some("it did not say ready within 30 s");
                     self.actions.push_back(Action::Kill { plugin: name.clone() });
                 }
-                State::Draining => self.actions.push_back(Action::Kill { plugin: name.clone() }),
+                State::Draining => {
+                    plugin.overdue = Some("it did not wind up within 5 s");
+                    self.actions.push_back(Action::Kill { plugin: name.clone() });
+                }
                 State::Ready | State::Degraded(_) => plugin.crashes = 0,
                 State::Stopped => {}
             }

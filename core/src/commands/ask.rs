@@ -24,9 +24,13 @@ pub fn status(socket: &Path, plugin: Option<&str>, words: &[String], as_json: bo
                 let about = status.plugins.iter().find(|p| p.name == name);
                 // A plugin that does not run cannot answer, but its state is an answer.
                 match (answer, about) {
-                    (Ok(answer), _) if as_json => to_text(&answer_json(&answer))?,
+                    (Ok(answer), about) if as_json => to_text(&plugin_json(about, Ok(&answer))?)?,
+                    (Err(error), Some(about)) if as_json => {
+                        print::out(&to_text(&plugin_json(Some(about), Err(error.to_string()))?)?)?;
+                        return Err(error.into());
+                    }
                     (Ok(answer), about) => about.map(about_plugin).unwrap_or_default() + &answer_text(&answer),
-                    (Err(error), Some(about)) if !as_json => {
+                    (Err(error), Some(about)) => {
                         print::out(&about_plugin(about))?;
                         return Err(error.into());
                     }
@@ -154,10 +158,21 @@ fn answer_text(answer: &QueryReply) -> String {
     text
 }
 
-/// Values as one object, tables as lists of objects, each under its title.
-fn answer_json(answer: &QueryReply) -> Value {
-    let mut object: Map<String, Value> =
-        answer.values.iter().map(|v| (v.name.clone(), Value::String(v.value.clone()))).collect();
+/// `{"plugin": …, "values": {…}, "tables": {TITLE: [{COLUMN: CELL}]}}`, or `error` in place of the last two.
+fn plugin_json(about: Option<&PluginStatus>, answer: Result<&QueryReply, String>) -> Result<Value, Failed> {
+    let plugin = serde_json::to_value(about)?;
+    Ok(match answer {
+        Ok(answer) => {
+            let values: Map<_, _> =
+                answer.values.iter().map(|v| (v.name.clone(), Value::String(v.value.clone()))).collect();
+            json!({ "plugin": plugin, "values": values, "tables": tables_json(answer) })
+        }
+        Err(error) => json!({ "plugin": plugin, "error": error }),
+    })
+}
+
+fn tables_json(answer: &QueryReply) -> Value {
+    let mut object = Map::new();
     for table in &answer.tables {
         let row = |row: &Vec<String>| -> Value {
             table.columns.iter().cloned().zip(row.iter().map(|cell| json!(cell))).collect::<Map<_, _>>().into()

@@ -14,7 +14,7 @@ pub fn check(options: &Options) -> Result<bool, Failed> {
     let source = Source::read(&options.config)?;
     let (loader, shared) = offline(options)?;
     let plan = block_on(planning::plan(source, options, &loader, &shared))?;
-    eprint!("{}", plan.render());
+    print::complain(&plan.render());
     let good = plan.is_good();
     if good {
         let plugins: String = plan.plugins.iter().filter_map(ready).map(describe).collect();

@@ -20,15 +20,18 @@ use crate::sys::fake::FakeKernel;
 /// Why a command failed, in a line for stderr.
 pub type Failed = Box<dyn std::error::Error>;
 
+/// See [`offline`].
+type Offline = (Loader, Arc<Shared>);
+
 /// What planning needs, without a daemon and without the kernel: a machine without links serves, since an
 /// instance that plans has no grant to look at any.
-fn offline(options: &Options) -> Result<(Loader, Arc<Shared>), Failed> {
+fn offline(options: &Options) -> Result<Offline, Failed> {
     let shared = Shared {
         kernel: Arc::new(FakeKernel::new()),
         logs: LogStore::new(LogLevel::Warn, true),
         metrics: Default::default(),
         facts: Default::default(),
-        storage: StorageStore::new(options.state.join("storage"), options.flash.join("storage")),
+        storage: Arc::new(StorageStore::new(options.state.join("storage"), options.flash.join("storage"))),
     };
     let engine = PluginEngine::new().map_err(|e| format!("cannot start the WebAssembly engine: {e:#}"))?;
     // What a core has compiled is used, but a command that only looks leaves nothing behind.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use portreeve_config::Diagnostics;
 
-use super::{Failed, block_on, offline, print};
+use super::{Failed, Offline, block_on, offline, print};
 use crate::config::{Limits, PluginConfig, Source, parse};
 use crate::control::client::Client;
 use crate::control::protocol::PluginStatus;
@@ -18,6 +18,7 @@ use crate::runtime::options::Options;
 /// # Errors
 /// The engine does not start.
 pub fn list(options: &Options) -> Result<bool, Failed> {
+    let offline = offline(options)?;
     let configured = configured(options);
     let mut found: Vec<(String, PathBuf, bool)> = configured
         .iter()
@@ -43,11 +44,11 @@ pub fn list(options: &Options) -> Result<bool, Failed> {
             (None, true) => "configured".to_owned(),
             (None, false) => "not configured".to_owned(),
         };
-        let (version, summary) = match manifest(options, &path, &name) {
+        let (version, summary) = match load(&offline, &path, &name).map(|(_, judgement)| judgement.manifest) {
             Ok(manifest) => (manifest.version, manifest.summary),
             Err(error) => {
                 good = false;
-                eprintln!("{}: {error}", path.display());
+                print::complain(&format!("{}: {error}\n", path.display()));
                 ("-".to_owned(), "cannot be used".to_owned())
             }
         };
@@ -65,7 +66,7 @@ pub fn list(options: &Options) -> Result<bool, Failed> {
 /// There is no such component, or it cannot be used.
 pub fn inspect(options: &Options, which: &str) -> Result<bool, Failed> {
     let path = find(options, which);
-    let (loaded, judgement) = load(options, &path, which).map_err(|e| format!("{}: {e}", path.display()))?;
+    let (loaded, judgement) = load(&offline(options)?, &path, which).map_err(|e| format!("{}: {e}", path.display()))?;
     let Manifest { name, version, summary, needs, config_example, state_schema } = judgement.manifest;
     let mut text = format!("{name} {version}: {summary}\n");
     text.push_str(&format!("file: {}, {}\n", path.display(), print::bytes(loaded.size as u64)));
@@ -95,9 +96,26 @@ fn find(options: &Options, which: &str) -> PathBuf {
     if !which.contains('/') && shipped.exists() { shipped } else { which.into() }
 }
 
-/// The plugins of router.ron, as far as it can be read: listing components does not need a legal file.
+/// The plugins of router.ron, as far as it can be read: looking at components does not need a legal file, but it is
+/// said that there is none.
 fn configured(options: &Options) -> Vec<PluginConfig> {
-    Source::read(&options.config).map(|s| parse(&s.text, &mut Diagnostics::new()).plugins).unwrap_or_default()
+    let mut diagnostics = Diagnostics::new();
+    match Source::read(&options.config) {
+        Ok(source) => {
+            let plugins = parse(&source.text, &mut diagnostics).plugins;
+            if diagnostics.has_errors() {
+                let name = &source.name;
+                print::complain(&format!(
+                    "{name} has mistakes, which `portreeve check` shows; it is used as far as possible\n"
+                ));
+            }
+            plugins
+        }
+        Err(error) => {
+            print::complain(&format!("{error}\n"));
+            Vec::new()
+        }
+    }
 }
 
 fn components_in(directory: &Path) -> Vec<PathBuf> {
@@ -105,13 +123,9 @@ fn components_in(directory: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "wasm")).collect()
 }
 
-fn manifest(options: &Options, path: &Path, name: &str) -> Result<Manifest, Failed> {
-    Ok(load(options, path, name)?.1.manifest)
-}
-
-fn load(options: &Options, path: &Path, name: &str) -> Result<(Loaded, Judgement), Failed> {
-    let (loader, shared) = offline(options)?;
+fn load(offline: &Offline, path: &Path, name: &str) -> Result<(Loaded, Judgement), Failed> {
+    let (loader, shared) = offline;
     let loaded = loader.load(path)?;
-    let judgement = block_on(judge(loader.engine(), shared, &loaded, name, Limits::default(), "()"))??;
+    let judgement = block_on(judge(loader.engine(), shared.clone(), &loaded, name, Limits::default(), "()"))??;
     Ok((loaded, judgement))
 }

@@ -17,6 +17,11 @@ pub fn out(text: &str) -> io::Result<()> {
     }
 }
 
+/// Writes a complaint to stderr; if nobody reads it, that is no reason to fail.
+pub fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Columns under their headings, two blanks between them.
 pub fn table(columns: &[String], rows: &[Vec<String>]) -> String {
     let width = |at: usize| {

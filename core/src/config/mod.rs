@@ -9,7 +9,7 @@ mod parse;
 
 use std::path::{Path, PathBuf};
 
-use portreeve_config::{Diagnostic, Severity, Span, Spanned};
+use portreeve_config::{Diagnostic, Position, Severity, Span, Spanned};
 
 use crate::grants::Need;
 
@@ -17,6 +17,8 @@ pub use parse::parse;
 
 /// Largest router.ron that is read, in bytes.
 pub const MAX_FILE: u64 = 4 * 1024 * 1024;
+/// Complaints that are shown of one file.
+pub const MAX_SHOWN: usize = 100;
 /// Most plugins in one file.
 pub const MAX_PLUGINS: usize = 256;
 
@@ -131,12 +133,14 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// Not UTF-8.
-    #[error("{path} is not UTF-8 text: the first wrong byte is at offset {offset}")]
+    #[error("{path}:{line}:{column}: the file is not UTF-8 text: a wrong byte stands here")]
     NotText {
         /// The file.
         path: PathBuf,
-        /// Byte offset.
-        offset: usize,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
     },
 }
 
@@ -153,15 +157,25 @@ impl Source {
         if bytes.len() as u64 > MAX_FILE {
             return Err(ReadError::TooLarge { path: path.to_owned() });
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|e| ReadError::NotText { path: path.to_owned(), offset: e.utf8_error().valid_up_to() })?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let good = e.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(e.as_bytes().get(..good).unwrap_or_default()).into_owned();
+            let Position { line, column } = Position::of(&text, good);
+            ReadError::NotText { path: path.to_owned(), line, column }
+        })?;
+        // Some editors put a byte order mark in front; it says nothing.
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         Ok(Self { name: path.display().to_string(), text })
     }
 
     /// Prints diagnostics against this text, and how many there are.
     #[must_use]
     pub fn render(&self, diagnostics: &[Diagnostic]) -> String {
-        let mut out: String = diagnostics.iter().map(|d| d.render(&self.name, &self.text)).collect();
+        let shown = diagnostics.iter().take(MAX_SHOWN);
+        let mut out: String = shown.map(|d| d.render(&self.name, &self.text)).collect();
+        if diagnostics.len() > MAX_SHOWN {
+            out.push_str(&format!("{}: and {} more\n", self.name, diagnostics.len() - MAX_SHOWN));
+        }
         let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
         let warnings = diagnostics.len() - errors;
         if !diagnostics.is_empty() {

@@ -114,10 +114,8 @@ pub async fn serve(stream: UnixStream, service: Service) -> zlink::Result<()> {
             },
         };
         let oneway = call.oneway();
-        // A client that hangs up calls its request off.
-        let Some(outcome) = or_hang_up(service.dispatch(&call), &mut reader, &mut queued).await? else {
-            return Ok(());
-        };
+        // A client that has said all it wants to say still gets its answer; the main loop bounds how long that takes.
+        let outcome = service.dispatch(&call).await;
         match outcome {
             _ if oneway => {}
             Outcome::Reply(value) => send(&mut writer, &Reply::new(Some(value))).await?,

@@ -57,7 +57,7 @@ pub struct Shared {
     /// Facts.
     pub facts: FactStore,
     /// Stored values.
-    pub storage: StorageStore,
+    pub storage: Arc<StorageStore>,
 }
 
 /// What an instance says of itself.

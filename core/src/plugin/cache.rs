@@ -2,10 +2,9 @@
 //!
 //! Compiling a component takes tens of milliseconds, reading it back a fraction of one. Machine code is
 //! trusted blindly by whoever runs it, so a file counts only if its MAC holds: over the code, the hash of the
-//! component and the compatibility hash of the engine. The key is made on the first start and never leaves
+//! component and the build; the engine then checks by itself that the code fits it. The key is made on the first start and never leaves
 //! its file; code of another device, another build or another hand is compiled anew instead.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::component::Component;
 
 use super::PluginEngine;
-use crate::sys::linux::process::{private_directory, random};
+use crate::sys::linux::process::{is_ours_alone, private_directory, random};
 use crate::sys::precompiled::{Authentic, deserialize};
 
-/// Files that are kept; beyond that the ones used longest ago go.
+/// Files that are kept; beyond that the ones written longest ago go.
 const MAX_FILES: usize = 64;
 const MAC_BYTES: usize = 32;
 
@@ -55,11 +54,11 @@ impl Cache {
     /// The compiled form of the component with this hash, if a good one is kept.
     #[must_use]
     pub fn load(&self, engine: &PluginEngine, hash: &ComponentHash) -> Option<Component> {
-        let path = self.path(engine, hash);
+        let path = self.path(hash);
         let bytes = std::fs::read(&path).ok()?;
         let code = bytes.get(MAC_BYTES..)?;
         // blake3 compares hashes in constant time.
-        if self.mac(engine, hash, code) != blake3::Hash::from_slice(&bytes[..MAC_BYTES]).ok()? {
+        if self.mac(hash, code) != blake3::Hash::from_slice(&bytes[..MAC_BYTES]).ok()? {
             tracing::warn!(file = %path.display(), "compiled code without this device's MAC, compiling anew");
             return None;
         }
@@ -73,15 +72,15 @@ impl Cache {
     }
 
     /// Keeps the compiled form. A failure costs only the time to compile again.
-    pub fn store(&self, engine: &PluginEngine, hash: &ComponentHash, component: &Component) {
+    pub fn store(&self, hash: &ComponentHash, component: &Component) {
         if !self.writable {
             return;
         }
         let done = component.serialize().map_err(io::Error::other).and_then(|code| {
-            let path = self.path(engine, hash);
+            let path = self.path(hash);
             let temporary = unique(&path);
             let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(self.mac(engine, hash, &code).as_bytes())?;
+            file.write_all(self.mac(hash, &code).as_bytes())?;
             file.write_all(&code)?;
             // Not synced: half a file after a power cut has no valid MAC.
             std::fs::rename(&temporary, &path)
@@ -92,15 +91,15 @@ impl Cache {
         self.prune();
     }
 
-    fn path(&self, engine: &PluginEngine, hash: &ComponentHash) -> PathBuf {
-        self.directory.join(format!("{}-{:016x}.bin", &hash.to_hex()[..32], compatibility(engine)))
+    fn path(&self, hash: &ComponentHash) -> PathBuf {
+        self.directory.join(format!("{}-{BUILD}.bin", &hash.to_hex()[..32]))
     }
 
-    fn mac(&self, engine: &PluginEngine, hash: &ComponentHash, code: &[u8]) -> blake3::Hash {
+    fn mac(&self, hash: &ComponentHash, code: &[u8]) -> blake3::Hash {
         let mut mac = blake3::Hasher::new_keyed(&self.key);
         mac.update(b"portreeve compiled component 1");
         mac.update(hash.as_bytes());
-        mac.update(&compatibility(engine).to_le_bytes());
+        mac.update(BUILD.as_bytes());
         mac.update(code);
         mac.finalize()
     }
@@ -126,24 +125,23 @@ fn unique(path: &Path) -> PathBuf {
     path.with_extension(format!("{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// The engine's own account of what its code fits.
-#[cfg(feature = "compile")]
-fn compatibility(engine: &PluginEngine) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
-    hasher.finish()
-}
+/// What tells the code of different builds apart. The engine itself refuses code that does not fit it (another
+/// version of wasmtime, other settings, another processor); this only keeps the files of builds apart, in the same
+/// way with and without a compiler.
+const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-wasmtime-48");
 
-/// Without a compiler the engine gives no such account; it still refuses code that does not fit.
-#[cfg(not(feature = "compile"))]
-fn compatibility(_: &PluginEngine) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    env!("CARGO_PKG_VERSION").hash(&mut hasher);
-    hasher.finish()
-}
-
+/// Reads the key, if it is ours alone: who can choose the key can choose the machine code.
 fn read_key(path: &Path) -> io::Result<[u8; 32]> {
-    std::fs::read(path)?.try_into().map_err(|_| {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut file = std::fs::OpenOptions::new().read(true).custom_flags(no_follow).open(path)?;
+    if !is_ours_alone(&file.metadata()?) {
+        let text = format!("{} belongs to somebody else, or others may write to it", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(&mut file, 64), &mut bytes)?;
+    bytes.try_into().map_err(|_| {
         let text = format!("{} is not a key of 32 bytes; remove it and it is made anew", path.display());
         io::Error::new(io::ErrorKind::InvalidData, text)
     })
@@ -182,22 +180,27 @@ mod tests {
         let hash = blake3::hash(bytes);
         let cache = Cache::open(&directory).unwrap();
         assert!(cache.load(&engine, &hash).is_none());
-        cache.store(&engine, &hash, &component);
+        let others = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        std::fs::set_permissions(directory.join("device.key"), others).unwrap();
+        assert!(Cache::open_existing(&directory).is_err() && Cache::open(&directory).is_err(), "a key others can set");
+        let ours = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(directory.join("device.key"), ours).unwrap();
+        cache.store(&hash, &component);
         assert!(Cache::open(&directory).unwrap().load(&engine, &hash).is_some(), "the key is kept");
-        let file = cache.path(&engine, &hash);
+        let file = cache.path(&hash);
         let mut code = std::fs::read(&file).unwrap();
         *code.last_mut().unwrap() ^= 1;
         std::fs::write(&file, &code).unwrap();
         assert!(cache.load(&engine, &hash).is_none(), "a changed byte is noticed");
         std::fs::write(&file, [0; 7]).unwrap();
         assert!(cache.load(&engine, &hash).is_none());
-        cache.store(&engine, &hash, &component);
+        cache.store(&hash, &component);
         let other = Cache { directory: cache.directory.clone(), key: [7; 32], writable: false };
         assert!(other.load(&engine, &hash).is_none(), "another device's code is not run");
         let looking = Cache::open_existing(&directory).unwrap();
         assert!(looking.load(&engine, &hash).is_some());
         std::fs::remove_file(&file).unwrap();
-        looking.store(&engine, &hash, &component);
+        looking.store(&hash, &component);
         assert!(!file.exists(), "looking leaves nothing behind");
         std::fs::remove_dir_all(&directory).unwrap();
         assert!(Cache::open_existing(&directory).is_err());

@@ -138,7 +138,7 @@ impl Loader {
             None => {
                 let component = self.compile(bytes)?;
                 if let Some(cache) = &self.cache {
-                    cache.store(&self.engine, &hash, &component);
+                    cache.store(&hash, &component);
                 }
                 component
             }

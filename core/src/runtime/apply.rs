@@ -11,8 +11,9 @@ use std::time::Instant;
 use super::planning::{Plan, PlannedPlugin, ReadyPlugin};
 use super::{ANSWER_WITHIN, Core, News};
 use crate::config::System;
-use crate::grants::Grants;
+use crate::grants::{Access, Grants};
 use crate::plugin::instance::{Command, Failure};
+use crate::supervisor::{State, View};
 use crate::sys::linux::process;
 
 /// One plugin of the configuration in force.
@@ -23,6 +24,8 @@ pub(super) struct Entry {
     pub failed: Option<String>,
     /// The component's file.
     pub component: PathBuf,
+    /// It is changing over to another section; one change at a time.
+    pub changing: bool,
 }
 
 impl Core {
@@ -45,9 +48,11 @@ impl Core {
         }
     }
 
-    /// Nothing of a removed plugin stays.
+    /// Nothing of a removed plugin stays but the values it stored: it may come back.
     pub(super) fn forget(&mut self, name: &str) {
         self.supervisor.forget(name);
+        self.unanswered.remove(name);
+        self.shared.logs.remove_all(name);
         self.shared.facts.remove_all(name);
         self.shared.metrics.remove_all(name);
     }
@@ -69,13 +74,16 @@ impl Core {
             outcome => {
                 let reason = outcome.err().unwrap_or_else(|| "its section has errors".to_owned());
                 tracing::error!(plugin = name, reason, "plugin cannot be used");
+                let changing = old.as_ref().is_some_and(|entry| entry.changing);
                 let ready = old.and_then(|entry| entry.ready);
-                self.entries.insert(name, Entry { ready, failed: Some(reason), component: plugin.component });
+                let failed = Some(reason);
+                self.entries.insert(name, Entry { ready, failed, component: plugin.component, changing });
                 return;
             }
         };
+        let changing = old.as_ref().is_some_and(|entry| entry.changing);
         let old = old.and_then(|entry| entry.ready);
-        let entry = Entry { ready: Some(new.clone()), failed: None, component: plugin.component };
+        let entry = Entry { ready: Some(new.clone()), failed: None, component: plugin.component, changing };
         self.entries.insert(name.clone(), entry);
         match old {
             None => self.supervisor.start(&name, now),
@@ -89,6 +97,8 @@ impl Core {
                 tracing::info!(plugin = name, "plugin changed, starting it anew");
                 self.supervisor.restart(&name, now);
             }
+            // What it is changing over to is compared with this when it is done.
+            Some(_) if changing => {}
             Some(old) if old.config.section.value != new.config.section.value => self.reconfigure(&name, &old, &new),
             Some(old) if old.grants != new.grants => self.set_grants(&name, new.grants),
             Some(_) => {}
@@ -96,6 +106,7 @@ impl Core {
     }
 
     fn set_grants(&self, name: &str, grants: Grants) {
+        self.shared.facts.keep_kinds(name, |kind| grants.check(Access::Publish(kind)).is_ok());
         if let Some(instance) = self.instances.get(name) {
             instance.set_grants(Arc::new(grants));
         }
@@ -103,6 +114,10 @@ impl Core {
 
     fn reconfigure(&mut self, name: &str, old: &ReadyPlugin, new: &ReadyPlugin) {
         self.set_grants(name, old.grants.union_of_plans(&new.grants));
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.changing = true;
+        }
+        let asked_for = Box::new(new.clone());
         let run = self.supervisor.view(name).map_or(0, |view| view.run);
         let (reply, replied) = tokio::sync::oneshot::channel();
         let command = Command::Reconfigure(new.config.section.value.clone(), reply);
@@ -121,20 +136,32 @@ impl Core {
                     Err(_) => Err("it did not answer within 10 s".to_owned()),
                 },
             };
-            let _ = news.send(News::Reconfigured { plugin, run, result });
+            let _ = news.send(News::Reconfigured { plugin, run, asked: asked_for, result });
         });
     }
 
-    pub(super) fn handle_reconfigured(&mut self, plugin: &str, run: u64, result: Result<(), String>) {
-        let current = self.supervisor.view(plugin).is_some_and(|view| view.run == run);
-        let Some(ready) = self.entries.get(plugin).and_then(|entry| entry.ready.as_ref()).filter(|_| current) else {
-            // Removed, or started anew with the new section meanwhile.
+    pub(super) fn handle_reconfigured(
+        &mut self,
+        plugin: &str,
+        run: u64,
+        asked: &ReadyPlugin,
+        result: Result<(), String>,
+    ) {
+        // Removed, ended, or started anew with the newest section meanwhile: then nothing is left to do.
+        let works = |view: &View| view.run == run && matches!(view.state, State::Ready | State::Degraded(_));
+        if !self.supervisor.view(plugin).is_some_and(works) {
             return;
-        };
+        }
+        let Some(entry) = self.entries.get_mut(plugin) else { return };
+        entry.changing = false;
+        let Some(wanted) = entry.ready.clone() else { return };
         match result {
+            Ok(()) if asked.config.section.value != wanted.config.section.value => {
+                self.reconfigure(plugin, asked, &wanted);
+            }
             Ok(()) => {
                 tracing::info!(plugin, "plugin reconfigured");
-                self.set_grants(plugin, ready.grants.clone());
+                self.set_grants(plugin, wanted.grants);
             }
             Err(reason) => {
                 tracing::warn!(plugin, reason, "plugin did not change over, starting it anew");

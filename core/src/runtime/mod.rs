@@ -31,10 +31,12 @@ use crate::supervisor::{Action, Supervisor};
 use crate::sys::linux::{LinuxKernel, process};
 use apply::Entry;
 use options::Options;
-use planning::Plan;
+use planning::{Plan, ReadyPlugin};
 
 /// How long a plugin may take to answer a query or to change over.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Queries in a row that a plugin may leave without an answer.
+const MAX_UNANSWERED: u32 = 3;
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +55,15 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Something else has the control socket's name.
+    #[error("{0} exists and is no socket; remove it, or name another socket with --control")]
+    InTheWay(std::path::PathBuf),
     /// Another core serves already.
     #[error("another portreeve answers on {0}; stop it first, or name other directories")]
     Running(std::path::PathBuf),
+    /// A signal came before it was up.
+    #[error("told to stop before it was up")]
+    Interrupted,
     /// wasmtime does not start on this machine.
     #[error("cannot start the WebAssembly engine: {0:#}")]
     Engine(wasmtime::Error),
@@ -72,11 +80,16 @@ fn os(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
 /// It does not start. Once it runs it does not fail.
 pub fn run(options: Options, logs: LogStore) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(os("start an event loop"))?.block_on(async {
-        let mut core = Core::start(options, logs).await?;
+    let runtime = runtime.map_err(os("start an event loop"))?;
+    let result = runtime.block_on(async {
+        let mut core = Core::start(options, logs.clone()).await?;
         core.run().await;
         Ok(())
-    })
+    });
+    // A component that is being compiled or judged must not hold up the end.
+    runtime.shutdown_background();
+    logs.flush();
+    result
 }
 
 /// News from tasks of this loop.
@@ -84,7 +97,9 @@ enum News {
     /// A new plan stands, or router.ron cannot be read.
     Planned(Result<Box<Plan>, String>),
     /// A plugin changed over, or failed to.
-    Reconfigured { plugin: String, run: u64, result: Result<(), String> },
+    Reconfigured { plugin: String, run: u64, asked: Box<ReadyPlugin>, result: Result<(), String> },
+    /// A plugin left a query without an answer.
+    Unanswered { plugin: String, run: u64 },
 }
 
 struct Core {
@@ -106,6 +121,10 @@ struct Core {
     planning: Option<bool>,
     stopping: bool,
     told_ready: bool,
+    /// The last status line for the service manager.
+    told_status: String,
+    /// Queries in a row that the present run of a plugin left without an answer.
+    unanswered: BTreeMap<String, (u64, u32)>,
 }
 
 struct Signals {
@@ -129,7 +148,7 @@ impl Core {
         let started = Instant::now();
         process::raise_open_files_limit();
         process::private_directory(&options.state).map_err(os(format!("make {}", options.state.display())))?;
-        let signals = Signals::new().map_err(os("catch signals"))?;
+        let mut signals = Signals::new().map_err(os("catch signals"))?;
         let source = Source::read(&options.config)?;
         let kernel = LinuxKernel::start().await.map_err(os("read links from the kernel (route netlink)"))?;
         let shared = Arc::new(Shared {
@@ -137,21 +156,25 @@ impl Core {
             logs: logs.clone(),
             metrics: Default::default(),
             facts: Default::default(),
-            storage: StorageStore::new(options.state.join("storage"), options.flash.join("storage")),
+            storage: Arc::new(StorageStore::new(options.state.join("storage"), options.flash.join("storage"))),
         });
         let engine = PluginEngine::new().map_err(StartError::Engine)?;
         let loader = Loader::new(engine, options.open_cache()).map_err(StartError::Engine)?;
-        let plan = planning::plan(source, &options, &loader, &shared).await;
+        let plan = tokio::select! {
+            plan = planning::plan(source, &options, &loader, &shared) => plan,
+            _ = signals.term.recv() => return Err(StartError::Interrupted),
+            _ = signals.int.recv() => return Err(StartError::Interrupted),
+        };
         let complaints = plan.render();
         if plan.has_errors() {
             return Err(StartError::Config(complaints.trim_end().to_owned()));
         }
-        eprint!("{complaints}");
+        logs.print(complaints);
         let listener = bind(&options.control).await?;
         let (core, requests) = mpsc::channel(64);
         tokio::spawn(server::listen(listener, Service { core, logs }));
         let flusher = shared.clone();
-        tokio::spawn(async move { flusher.storage.run_flusher().await });
+        tokio::spawn(flusher.storage.clone().run_flusher());
         let mut seed = [0; 8];
         // Without randomness the jitter of pauses is the same each time; nothing else depends on it.
         let _ = process::random(&mut seed);
@@ -172,6 +195,8 @@ impl Core {
             planning: None,
             stopping: false,
             told_ready: false,
+            told_status: String::new(),
+            unanswered: BTreeMap::new(),
         };
         core.apply(plan);
         process::release_free_memory();
@@ -188,7 +213,7 @@ impl Core {
         let mut watchdog = watchdog_period().map(tokio::time::interval);
         loop {
             self.act();
-            self.tell_ready();
+            self.tell_manager();
             if self.stopping && self.supervisor.all_stopped() {
                 break;
             }
@@ -219,10 +244,7 @@ impl Core {
         tracing::info!(signal, "stopping");
         notify(&[NotifyState::Stopping]);
         self.stopping = true;
-        let now = Instant::now();
-        for name in self.entries.keys() {
-            self.supervisor.stop(name, now);
-        }
+        self.supervisor.shut_down(Instant::now());
         false
     }
 
@@ -249,6 +271,9 @@ impl Core {
     }
 
     fn handle_news(&mut self, news: News) {
+        if self.stopping {
+            return;
+        }
         match news {
             News::Planned(plan) => {
                 let again = self.planning.take().unwrap_or(false);
@@ -258,7 +283,8 @@ impl Core {
                     self.reload();
                 }
             }
-            News::Reconfigured { plugin, run, result } => self.handle_reconfigured(&plugin, run, result),
+            News::Reconfigured { plugin, run, asked, result } => self.handle_reconfigured(&plugin, run, &asked, result),
+            News::Unanswered { plugin, run } => self.handle_unanswered(plugin, run),
         }
     }
 
@@ -266,7 +292,7 @@ impl Core {
         let refused = match plan {
             Ok(plan) => {
                 let complaints = plan.render();
-                eprint!("{complaints}");
+                self.shared.logs.print(complaints.clone());
                 if plan.has_errors() {
                     complaints
                 } else {
@@ -306,7 +332,9 @@ impl Core {
     }
 
     fn start_instance(&mut self, name: &str, run: u64) {
-        let Some(ready) = self.entries.get(name).and_then(|entry| entry.ready.as_ref()) else { return };
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        entry.changing = false;
+        let Some(ready) = &entry.ready else { return };
         let start = Start {
             plugin: name.into(),
             run,
@@ -347,15 +375,14 @@ impl Core {
             Ended::Stopped => None,
             Ended::Crashed(reason) => Some(reason),
         };
-        match &crash {
+        match self.supervisor.handle_ended(plugin, run, crash, now) {
             None => tracing::info!(plugin, run, "plugin ended"),
             Some(reason) => tracing::warn!(plugin, run, reason, "plugin ended"),
         }
-        self.supervisor.handle_ended(plugin, run, crash, now);
         let state = self.supervisor.view(plugin).map(|view| view.state.as_str());
         match state {
             Some("quarantined") => {
-                tracing::error!(plugin, "plugin crashed too often, quarantined; it is tried again every 5 minutes");
+                tracing::error!(plugin, "plugin crashed too often, quarantined; it is tried again every minute");
                 self.shared.facts.remove_all(plugin);
             }
             Some("stopped") => self.shared.facts.remove_all(plugin),
@@ -378,6 +405,8 @@ impl Core {
                     let _ = answer.send(Err(ControlError::NoSuchPlugin { plugin: query.plugin }));
                     return;
                 }
+                let run = self.supervisor.view(&query.plugin).map_or(0, |view| view.run);
+                let news = self.news.0.clone();
                 let (reply, replied) = tokio::sync::oneshot::channel();
                 let asked = self.instances.get(&query.plugin).map(|i| i.command(Command::Query(query.request, reply)));
                 let plugin = query.plugin;
@@ -389,7 +418,10 @@ impl Core {
                             Ok(Ok(Ok(reply))) => Ok(QueryReply::from(reply)),
                             Ok(Ok(Err(reason))) => Err(failed(reason)),
                             Ok(Err(_)) => Err(failed("it ended before it answered".to_owned())),
-                            Err(_) => Err(failed("it did not answer within 10 s".to_owned())),
+                            Err(_) => {
+                                let _ = news.send(News::Unanswered { plugin: plugin.clone(), run });
+                                Err(failed("it did not answer within 10 s".to_owned()))
+                            }
                         },
                         Some(Err(_)) => Err(failed("too many requests wait for it".to_owned())),
                         None => Err(failed(format!("it does not run (it is {state})"))),
@@ -400,29 +432,58 @@ impl Core {
         }
     }
 
-    /// Tells the service manager once every plugin has left its first start.
-    fn tell_ready(&mut self) {
-        let starting = |name: &String| self.supervisor.view(name).is_some_and(|v| v.state.as_str() == "starting");
-        if !self.told_ready && !self.order.iter().any(starting) {
-            self.told_ready = true;
-            let text = format!("{} plugins", self.order.len());
-            notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
+    /// A plugin that leaves several queries in a row without an answer is not well, whatever it says of itself.
+    fn handle_unanswered(&mut self, plugin: String, run: u64) {
+        let (counted, times) = self.unanswered.entry(plugin.clone()).or_default();
+        *times = if *counted == run { *times + 1 } else { 1 };
+        *counted = run;
+        if *times >= MAX_UNANSWERED {
+            self.supervisor.give_up(&plugin, run, "it left several queries without an answer");
         }
+    }
+
+    /// Tells the service manager how things are, and once, when every plugin has left its first start, that we are
+    /// ready.
+    fn tell_manager(&mut self) {
+        let named = |wanted: &[&str]| {
+            let is = |name: &&String| {
+                wanted.contains(&self.supervisor.view(name).map_or("failed", |view| view.state.as_str()))
+            };
+            self.order.iter().filter(is).map(String::as_str).collect::<Vec<_>>()
+        };
+        let (up, bad) = (named(&["ready", "degraded"]), named(&["quarantined", "failed"]));
+        let mut text = format!("{} of {} plugins ready", up.len(), self.order.len());
+        if !bad.is_empty() {
+            text.push_str(&format!("; not usable: {}", bad.join(", ")));
+        }
+        if self.config_error.is_some() {
+            text.push_str("; the last reload was refused");
+        }
+        let ready = !self.told_ready && named(&["starting"]).is_empty();
+        if ready {
+            self.told_ready = true;
+            notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
+        } else if text != self.told_status {
+            notify(&[NotifyState::Status(&text)]);
+        }
+        self.told_status = text;
     }
 }
 
 /// Binds the control socket for our user alone; a socket that nobody answers on is replaced.
 async fn bind(path: &std::path::Path) -> Result<UnixListener, StartError> {
+    use std::os::unix::fs::FileTypeExt as _;
     if tokio::net::UnixStream::connect(path).await.is_ok() {
         return Err(StartError::Running(path.to_owned()));
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(os(format!("replace {}", path.display()))(error));
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {
+            std::fs::remove_file(path).map_err(os(format!("replace the stale socket {}", path.display())))?;
         }
-        _ => {}
+        Ok(_) => return Err(StartError::InTheWay(path.to_owned())),
+        // Not there, or not to be seen: binding tells.
+        Err(_) => {}
     }
-    // The directory is ours alone, so nobody gets in between the two calls.
     let listener = UnixListener::bind(path).map_err(os(format!("listen on {}", path.display())))?;
     let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(path, owner_only).map_err(os(format!("protect {}", path.display())))?;

@@ -2,12 +2,15 @@
 //! handed to whoever follows (`portreeve logs -f`).
 //!
 //! The core's own records come in through `tracing` ([`LogStore::layer`]), a plugin's through the WIT
-//! interface `log`, where each plugin has its own rate limit ([`RateLimit`]).
+//! interface `log`, where each plugin has its own rate limit ([`RateLimit`]) and its own ring: one that talks a lot
+//! pushes out nobody else's records. stderr is written by a thread of its own, so that a reader who stops reading, or
+//! goes away, stops nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,8 +19,12 @@ use tokio::sync::broadcast;
 use super::lock;
 use crate::config::LogLevel;
 
-/// Records that are kept; the oldest goes first.
-pub const KEPT: usize = 4096;
+/// Records that are kept of each plugin and of the core; the oldest goes first.
+pub const KEPT: usize = 1024;
+/// Lines that may wait for stderr; more are dropped and counted.
+const WAITING: usize = 1024;
+/// How long the end of the program waits for a reader of stderr.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 /// Records that a slow follower may lag behind; it is told how many it missed.
 const FOLLOWER_LAG: usize = 1024;
 /// A plugin's records a second, on average.
@@ -79,10 +86,59 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 pub struct LogStore(Arc<Inner>);
 
 struct Inner {
-    ring: Mutex<VecDeque<Arc<Record>>>,
+    rings: Mutex<Rings>,
     followers: broadcast::Sender<Arc<Record>>,
     level: AtomicU8,
-    to_stderr: bool,
+    stderr: Option<Stderr>,
+}
+
+/// Records with their place in the whole, by where they come from.
+#[derive(Default)]
+struct Rings {
+    next: u64,
+    by_plugin: BTreeMap<Option<String>, VecDeque<(u64, Arc<Record>)>>,
+}
+
+/// The thread that writes to stderr.
+struct Stderr {
+    lines: SyncSender<Line>,
+    dropped: Arc<AtomicU64>,
+}
+
+enum Line {
+    Text(String),
+    /// Everything before this is written when it is answered.
+    Flush(SyncSender<()>),
+}
+
+impl Stderr {
+    fn start() -> Option<Self> {
+        let (lines, inbox) = sync_channel(WAITING);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let count = dropped.clone();
+        let write = move || {
+            for line in inbox {
+                let missed = count.swap(0, Ordering::Relaxed);
+                let mut stderr = std::io::stderr().lock();
+                // Nobody to tell if nobody reads.
+                if missed > 0 {
+                    let _ = writeln!(stderr, "({missed} lines were not shown: nobody read them)");
+                }
+                match line {
+                    Line::Text(text) => drop(stderr.write_all(text.as_bytes())),
+                    Line::Flush(written) => drop(written.send(())),
+                }
+            }
+        };
+        std::thread::Builder::new().name("log".to_owned()).spawn(write).ok()?;
+        Some(Self { lines, dropped })
+    }
+
+    fn write(&self, text: String) {
+        if self.lines.try_send(Line::Text(text)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl LogStore {
@@ -90,10 +146,10 @@ impl LogStore {
     #[must_use]
     pub fn new(level: LogLevel, to_stderr: bool) -> Self {
         Self(Arc::new(Inner {
-            ring: Mutex::default(),
+            rings: Mutex::default(),
             followers: broadcast::channel(FOLLOWER_LAG).0,
             level: AtomicU8::new(level as u8),
-            to_stderr,
+            stderr: to_stderr.then(Stderr::start).flatten(),
         }))
     }
 
@@ -113,16 +169,16 @@ impl LogStore {
         if !self.enabled(record.level) {
             return;
         }
-        if self.0.to_stderr {
-            // Nobody to tell if stderr is closed.
-            let _ = writeln!(std::io::stderr().lock(), "{record}");
-        }
+        self.print(format!("{record}\n"));
         let record = Arc::new(record);
-        let mut ring = lock(&self.0.ring);
+        let mut rings = lock(&self.0.rings);
+        let number = rings.next;
+        rings.next += 1;
+        let ring = rings.by_plugin.entry(record.plugin.clone()).or_default();
         if ring.len() == KEPT {
             ring.pop_front();
         }
-        ring.push_back(record.clone());
+        ring.push_back((number, record.clone()));
         // Sent under the lock, so that `follow` neither misses nor repeats a record.
         let _ = self.0.followers.send(record);
     }
@@ -130,8 +186,32 @@ impl LogStore {
     /// What is kept, and everything after it.
     #[must_use]
     pub fn follow(&self) -> (Vec<Arc<Record>>, broadcast::Receiver<Arc<Record>>) {
-        let ring = lock(&self.0.ring);
-        (ring.iter().cloned().collect(), self.0.followers.subscribe())
+        let rings = lock(&self.0.rings);
+        let mut kept: Vec<_> = rings.by_plugin.values().flatten().cloned().collect();
+        kept.sort_by_key(|(number, _)| *number);
+        (kept.into_iter().map(|(_, record)| record).collect(), self.0.followers.subscribe())
+    }
+
+    /// Shows text on stderr between the records, such as complaints about router.ron.
+    pub fn print(&self, text: String) {
+        if let Some(stderr) = self.0.stderr.as_ref().filter(|_| !text.is_empty()) {
+            stderr.write(text);
+        }
+    }
+
+    /// Waits until what was shown so far is written, or for a second.
+    pub fn flush(&self) {
+        if let Some(stderr) = &self.0.stderr {
+            let (sender, written) = sync_channel(1);
+            if stderr.lines.try_send(Line::Flush(sender)).is_ok() {
+                let _ = written.recv_timeout(FLUSH_WITHIN);
+            }
+        }
+    }
+
+    /// Forgets the records of a plugin that is removed.
+    pub fn remove_all(&self, plugin: &str) {
+        lock(&self.0.rings).by_plugin.remove(&Some(plugin.to_owned()));
     }
 
     /// Takes the core's own `tracing` events into this log.
@@ -232,6 +312,12 @@ mod tests {
             log.push(record(LogLevel::Info, &i.to_string()));
         }
         log.push(record(LogLevel::Debug, "not kept"));
+        let mut other = record(LogLevel::Info, "other");
+        other.plugin = Some("p".into());
+        log.push(other.clone());
+        assert_eq!(log.follow().0.len(), KEPT + 1, "a talkative one pushes out nobody else's");
+        assert_eq!(log.follow().0.last().unwrap().message, "other", "in the order they came");
+        log.remove_all("p");
         let (kept, mut rest) = log.follow();
         assert_eq!((kept.len(), kept[0].message.as_str()), (KEPT, "2"));
         log.push(record(LogLevel::Error, "next"));

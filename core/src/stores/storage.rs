@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -123,9 +123,12 @@ impl StorageStore {
     }
 
     /// Writes to flash what is due, for ever.
-    pub async fn run_flusher(&self) {
+    pub async fn run_flusher(self: Arc<Self>) {
         loop {
-            match self.flush_due(Instant::now()) {
+            // Flash can be slow: the writing is done beside the caller's loop.
+            let store = self.clone();
+            let due = tokio::task::spawn_blocking(move || store.flush_due(Instant::now())).await;
+            match due.ok().flatten() {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => self.dirtied.notified().await,
             }
@@ -166,7 +169,9 @@ impl StorageStore {
                 }),
             };
             if let Err(error) = done {
-                tracing::warn!(plugin, name, %error, "cannot keep a value on flash");
+                tracing::warn!(plugin, name, %error, "cannot keep a value on flash, trying again");
+                self.with(&plugin, Durability::Flash, |shelf| shelf.dirty.insert(name));
+                next = Some(next.map_or(FLASH_INTERVAL, |n| n.min(FLASH_INTERVAL)));
             }
         }
         next

@@ -13,9 +13,7 @@ mod sockets;
 mod timer;
 
 use portreeve_sdk::futures::{FutureExt, select_biased};
-use portreeve_sdk::{
-    Diagnostic, Failure, Manifest, Planned, Plugin, Request, Requests, clock, diagnostics, instance, random,
-};
+use portreeve_sdk::{Diagnostic, Failure, Manifest, Planned, Plugin, Request, Requests, clock, diagnostics, random};
 
 use crate::{Config, Engine, Instant};
 use links::LinkBook;
@@ -37,31 +35,40 @@ impl Plugin for Radvd {
     }
 
     async fn run(section: String, mut requests: Requests) -> Result<(), Failure> {
-        let mut engine = Engine::new(parse(&section)?, random::number(), now());
-        let mut book = LinkBook::open()?;
+        let config = parse(&section)?;
+        let mut book = LinkBook::default();
+        let follows = book.follow(&config)?;
+        let mut engine = Engine::new(config, random::number(), now());
         let mut sockets = Sockets::default();
         let mut metrics = Metrics::default();
         let mut timer = Timer::default();
-        // The first answer is the whole table, at once: after it the plugin does its work.
-        book.apply(&mut engine).await;
-        sockets.obey(&mut engine).await;
-        instance::ready();
+        if follows {
+            // The first answer is what there is, at once, be it nothing: after it the plugin does its work.
+            book.apply(&mut engine).await;
+        }
         loop {
-            timer.arm([engine.poll_timeout(), metrics.next_sync()].into_iter().flatten().min());
+            sockets.obey(&mut engine).await;
+            metrics.sync(&engine, now());
+            timer.arm([engine.poll_timeout(), metrics.next_sync(), sockets.next_retry()].into_iter().flatten().min());
             select_biased! {
                 request = requests.next().fuse() => match request {
                     Request::Reconfigure(section, reply) => {
-                        reply.send(parse(&section).map(|config| engine.reconfigure(config, now())));
+                        reply.send(parse(&section).and_then(|config| {
+                            book.follow(&config)?;
+                            engine.reconfigure(config, now());
+                            Ok(())
+                        }));
                     }
                     Request::Query(words, reply) => reply.send(report::report(&engine.status(now()), &words)),
                     Request::Stop => break,
                 },
                 () = book.apply(&mut engine).fuse() => {}
                 packets = sockets.receive().fuse() => sockets.hand_over(packets, &mut engine),
-                () = timer.expired().fuse() => engine.handle_timeout(now()),
+                () = timer.expired().fuse() => {
+                    sockets.retry(now());
+                    engine.handle_timeout(now());
+                }
             }
-            sockets.obey(&mut engine).await;
-            metrics.sync(&engine, now());
         }
         engine.stop(now());
         drain(&mut engine, &mut sockets).await;

@@ -234,7 +234,7 @@ fn no_interface_at_all_is_an_error_or_a_warning() {
 
 #[test]
 fn the_most_specific_pattern_wins() {
-    let text = "(interfaces: {\"*\": (hop_limit: 1), \"lan*\": (hop_limit: 2), \"lan?7\": (hop_limit: 3), \
+    let text = "(interfaces: {\"*\": (hop_limit: 1), \"lan*\": (hop_limit: 2), \"lan*7\": (hop_limit: 3), \
                 \"lan07\": (hop_limit: 4)})";
     let (config, _) = Config::parse(text).unwrap();
     let same = |name: &str, other: &str| config.for_interface(name) == config.for_interface(other);

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 
 use crate::span::{Position, Span};
 
+/// Characters of a line that are shown.
+const MAX_SHOWN: usize = 160;
+
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -53,16 +56,19 @@ impl Diagnostic {
     pub fn render(&self, file: &str, text: &str) -> String {
         let start = Position::of(text, self.span.start);
         let line_text = text.lines().nth(start.line - 1).unwrap_or("").trim_end();
-        let shown: String = line_text.chars().map(printable).collect();
+        // Of a very long line only what stands around the place is shown.
+        let first = if start.column > MAX_SHOWN / 2 { start.column - MAX_SHOWN / 2 } else { 1 };
+        let shown: String = line_text.chars().skip(first - 1).take(MAX_SHOWN).map(printable).collect();
         // A span over several lines is underlined to the end of its first one.
-        let rest = line_text.chars().count().saturating_sub(start.column - 1);
-        let width = self.span.slice(text).lines().next().map_or(0, |l| l.chars().count());
+        let before = start.column - first;
+        let rest = shown.chars().count().saturating_sub(before);
+        let width = self.span.slice(text).lines().next().map_or(0, |l| l.chars().take(MAX_SHOWN).count());
         let width = width.min(rest).max(1);
         let mut out = format!("{file}:{}:{}: {}: {}\n", start.line, start.column, self.severity.as_str(), self.message);
         let number = start.line.to_string();
         let gutter = number.len().max(4);
         let _ = writeln!(out, "{number:>gutter$} | {shown}");
-        let _ = writeln!(out, "{:>gutter$} | {}{}", "", " ".repeat(start.column - 1), "^".repeat(width));
+        let _ = writeln!(out, "{:>gutter$} | {}{}", "", " ".repeat(before), "^".repeat(width));
         if let Some(hint) = &self.hint {
             let _ = writeln!(out, "{:>gutter$} = hint: {hint}", "");
         }
@@ -163,6 +169,17 @@ mod tests {
             d.render("router.ron", text),
             "router.ron:2:3: error: unknown field `mtuu`\n   2 |   mtuu: 1480,\n     |   ^^^^\n     = hint: did you mean `mtu`?\n"
         );
+    }
+
+    #[test]
+    fn of_a_line_of_megabytes_only_the_place_is_shown() {
+        let text = format!("{}X{}", "a".repeat(1_000_000), "b".repeat(1_000_000));
+        let span = Span::new(1_000_000, 1_000_001);
+        let d = Diagnostic { severity: Severity::Error, span, message: "m".into(), hint: None };
+        let shown = d.render("f", &text);
+        assert!(shown.len() < 600, "{}", shown.len());
+        let lines: Vec<_> = shown.lines().collect();
+        assert_eq!(lines[1].find('X'), lines[2].find('^'));
     }
 
     #[test]

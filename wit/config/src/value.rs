@@ -32,6 +32,14 @@ impl<'a> Value<'a> {
     /// gives `None`: what follows it cannot be read with any certainty.
     #[must_use]
     pub fn root(text: &'a str, diagnostics: &mut Diagnostics) -> Option<Self> {
+        if text.trim().is_empty() {
+            diagnostics.error(Span::new(0, 0), "there is nothing here");
+            return None;
+        }
+        if let Some(at) = text.find("#![").filter(|at| text[..*at].trim().is_empty()) {
+            diagnostics.error_with_hint(Span::new(at, at + 3), "RON extensions are not used here", "remove this line");
+            return None;
+        }
         if let Err(error) = ron::from_str::<IgnoredAny>(text) {
             let start = Position { line: error.span.start.line, column: error.span.start.col };
             let end = Position { line: error.span.end.line, column: error.span.end.col };
@@ -325,6 +333,10 @@ fn describe(error: &RonError) -> String {
         RonError::ExpectedComma => "expected `,`".to_owned(),
         RonError::IntegerOutOfBounds => "the number is out of range".to_owned(),
         RonError::ExceededRecursionLimit => "brackets are nested too deeply".to_owned(),
+        RonError::InvalidIntegerDigit { .. } | RonError::ExpectedInteger => "expected a whole number".to_owned(),
+        RonError::ExpectedFloat => "expected a number".to_owned(),
+        RonError::ExpectedBoolean => "expected true or false".to_owned(),
+        RonError::ExpectedString => "expected a text in double quotes".to_owned(),
         RonError::TrailingCharacters => "there is text behind the end".to_owned(),
         other => other.to_string(),
     };

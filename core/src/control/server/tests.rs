@@ -134,6 +134,15 @@ async fn garbage_and_endless_requests_close_the_connection() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_its_side_after_asking_still_gets_its_answer() {
+    let mut c = Client::new(logs());
+    c.0.write_all(b"{\"method\":\"org.varlink.service.GetInfo\"}\0").await.unwrap();
+    c.0.shutdown().await.unwrap();
+    assert!(c.reply().await.unwrap()["parameters"]["vendor"].is_string());
+    assert!(c.reply().await.is_none());
+}
+
+#[tokio::test]
 async fn a_oneway_call_gets_no_reply() {
     let mut c = Client::new(logs());
     c.0.write_all(b"{\"method\":\"com.example.X\",\"oneway\":true}\0").await.unwrap();

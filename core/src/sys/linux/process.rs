@@ -53,13 +53,25 @@ pub fn thread_cpu_time() -> std::time::Duration {
     std::time::Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// A directory only we may enter, made with its parents if it is not there.
+/// Whether what `metadata` describes is ours, and nobody else may write to it. Whoever could would be us.
+#[must_use]
+pub fn is_ours_alone(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+}
+
+/// A directory that only we may write to, made with its parents if it is not there.
 ///
 /// # Errors
-/// The file system's.
+/// The file system's; or the directory is there and is not ours alone.
 pub fn private_directory(path: &std::path::Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    if is_ours_alone(&std::fs::metadata(path)?) {
+        return Ok(());
+    }
+    let text = format!("{} belongs to somebody else, or others may write to it", path.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
 }
 
 /// Fills `buffer` from the kernel's generator.

@@ -6,14 +6,17 @@ use std::rc::Rc;
 
 use portreeve_sdk::futures::future::LocalBoxFuture;
 use portreeve_sdk::links::{Address, Change, Link, Watch};
+use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{Failure, ip};
 
 use super::now;
-use crate::Engine;
 use crate::engine::{InterfaceAddress, LinkState};
+use crate::{Config, Engine};
 
+#[derive(Default)]
 pub struct LinkBook {
-    watch: Rc<Watch>,
+    /// None while the configuration names no interface: then nothing may be followed either.
+    watch: Option<Rc<Watch>>,
     /// The call that waits at the host.
     waiting: Option<LocalBoxFuture<'static, Vec<Change>>>,
     links: BTreeMap<u32, Entry>,
@@ -26,14 +29,19 @@ struct Entry {
 }
 
 impl LinkBook {
-    pub fn open() -> Result<Self, Failure> {
-        let watch = Watch::open().map_err(|code| Failure::Other(format!("cannot follow links: {}", code.name())))?;
-        Ok(Self { watch: Rc::new(watch), waiting: None, links: BTreeMap::new() })
+    /// Follows links from now on, if the configuration names any. True if it does for the first time.
+    pub fn follow(&mut self, config: &Config) -> Result<bool, Failure> {
+        if self.watch.is_some() || config.patterns().next().is_none() {
+            return Ok(false);
+        }
+        let failed = |code: ErrorCode| Failure::Other(format!("cannot follow links: {}", code.name()));
+        self.watch = Some(Rc::new(Watch::open().map_err(failed)?));
+        Ok(true)
     }
 
     /// Waits for changes and hands them to the engine. Dropping the future keeps the call.
     pub async fn apply(&mut self, engine: &mut Engine) {
-        let watch = &self.watch;
+        let Some(watch) = &self.watch else { return core::future::pending().await };
         let waiting = self.waiting.get_or_insert_with(|| {
             let watch = watch.clone();
             Box::pin(async move { watch.next().await })

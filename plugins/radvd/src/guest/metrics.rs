@@ -1,6 +1,6 @@
 //! The engine's counters as metrics, at most a second behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portreeve_sdk::metrics::{Counter, Gauge, Label};
@@ -52,9 +52,19 @@ impl Metrics {
         }
         self.synced = Some(now);
         self.behind = false;
-        for status in engine.status(now) {
+        let all = engine.status(now);
+        let names: BTreeSet<&str> = all.iter().map(|status| status.name.as_str()).collect();
+        // An interface that went takes its handles along; its series keep their last figures.
+        self.interfaces.retain(|name, interface| {
+            let stays = names.contains(name.as_str());
+            if let Some(gauge) = interface.advertising.as_ref().filter(|_| !stays) {
+                gauge.set(0.0);
+            }
+            stays
+        });
+        for status in &all {
             let known = self.interfaces.entry(status.name.clone()).or_insert_with(|| Interface::open(&status.name));
-            known.sync(&status);
+            known.sync(status);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use portreeve_packet::icmpv6::{ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION};
 use portreeve_sdk::futures::StreamExt;
@@ -13,14 +14,16 @@ use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{clock, debug, instance, ipv6, ipv6_address, warn};
 
 use super::{now, report};
-use crate::Engine;
 use crate::engine::{self, Event};
+use crate::{Engine, Instant};
 
 /// All routers, link-local scope (RFC 4291 section 2.7.1): where solicitations go.
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// All nodes: where other routers' advertisements go.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
+/// How long until sockets that could not be opened are tried again.
+const RETRY: Duration = Duration::from_secs(5);
 /// How long a socket whose link is down is left alone, in nanoseconds.
 const GONE_PAUSE_NS: u64 = 100_000_000;
 
@@ -36,8 +39,12 @@ struct Open {
 #[derive(Default)]
 pub struct Sockets {
     open: BTreeMap<u32, Open>,
-    /// Sockets that could not be opened, by index: tried again with the next advertisement.
-    failed: BTreeMap<u32, String>,
+    /// Sockets that could not be opened, by index, with the interface's name and the reason: tried again every
+    /// [`RETRY`].
+    failed: BTreeMap<u32, (String, ErrorCode)>,
+    retry_at: Option<Instant>,
+    /// What the core was told last; none before the first time.
+    told: Option<Option<String>>,
     waiting: FuturesUnordered<LocalBoxFuture<'static, Arrived>>,
 }
 
@@ -73,7 +80,7 @@ impl Sockets {
             Err(error) => {
                 warn!("cannot receive, opening the socket anew", index = index, error = error.name());
                 if let Some(open) = self.open.remove(&index) {
-                    self.failed.insert(index, open.name);
+                    self.fail(index, open.name, error);
                 }
                 return;
             }
@@ -93,18 +100,52 @@ impl Sockets {
                     event => report::log(&event),
                 }
             }
-            let Some(packet) = engine.poll_transmit() else { return };
+            let Some(packet) = engine.poll_transmit() else { break };
             if !self.send(&packet).await {
                 engine.handle_transmit_error(packet.interface_index, packet.destination, now());
             }
         }
+        self.tell();
+    }
+
+    /// When sockets that could not be opened are tried again.
+    pub const fn next_retry(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Tries them again, if it is time.
+    pub fn retry(&mut self, now: Instant) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            for (index, (name, _)) in std::mem::take(&mut self.failed) {
+                self.open(index, name);
+            }
+        }
+    }
+
+    /// Tells the core how things are: the one place that says ready or degraded.
+    fn tell(&mut self) {
+        let trouble = self.failed.values().next().map(|(name, error)| {
+            let others = self.failed.len() - 1;
+            let more = if others > 0 { format!(", and {others} more") } else { String::new() };
+            format!("no socket on {name}: {}{more}", error.name())
+        });
+        if self.told.as_ref() != Some(&trouble) {
+            match &trouble {
+                Some(reason) => instance::degraded(reason),
+                None => instance::ready(),
+            }
+            self.told = Some(trouble);
+        }
+    }
+
+    fn fail(&mut self, index: u32, name: String, error: ErrorCode) {
+        self.failed.insert(index, (name, error));
+        self.retry_at.get_or_insert(now() + RETRY);
     }
 
     async fn send(&mut self, packet: &engine::Transmit) -> bool {
         let index = packet.interface_index;
-        if let Some(name) = self.failed.get(&index).cloned() {
-            self.open(index, name);
-        }
         let Some(open) = self.open.get(&index) else { return false };
         let packet = Transmit {
             source: Some(ipv6_address(packet.source)),
@@ -120,7 +161,6 @@ impl Sockets {
     }
 
     fn open(&mut self, index: u32, name: String) {
-        let recovered = self.failed.contains_key(&index);
         self.close(index);
         let opened = Icmpv6Socket::open(&name, &[ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT]).and_then(|socket| {
             socket.join(ipv6_address(ALL_ROUTERS))?;
@@ -128,16 +168,10 @@ impl Sockets {
             Ok(socket)
         });
         match opened {
-            Ok(socket) => {
-                self.wait(index, name, Rc::new(socket), 0);
-                if recovered && self.failed.is_empty() {
-                    instance::ready();
-                }
-            }
+            Ok(socket) => self.wait(index, name, Rc::new(socket), 0),
             Err(error) => {
                 warn!("cannot open a socket", ifname = name, error = error.name());
-                instance::degraded(&format!("no socket on {name}: {}", error.name()));
-                self.failed.insert(index, name);
+                self.fail(index, name, error);
             }
         }
     }
