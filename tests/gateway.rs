@@ -55,6 +55,20 @@ fn the_shipped_router_ron_makes_a_host_configure_itself() -> Result {
 }
 
 #[test]
+fn without_the_right_to_raw_sockets_the_plugin_says_so_and_not_ready() -> Result {
+    let mut lab = Lab::new()?;
+    let (router, _host) = gateway(&mut lab)?;
+    let site = Site::powerless(&lab, &Stage::find()?, &config(r#"prefixes: {"2001:db8:60:1::/64": ()}"#))?;
+    let mut core = site.start(&router)?;
+    let log = core.log_path();
+    core.wait_until("the plugin's word", WITHIN, || {
+        std::fs::read_to_string(&log).ok()?.contains("plugin degraded").then_some(())
+    })?;
+    let status = core.command(&["status"])?;
+    ensure(status.contains("degraded") && status.contains("no socket on lan0"), || status)
+}
+
+#[test]
 fn on_sigterm_the_last_advertisement_takes_the_default_route_away() -> Result {
     let mut lab = Lab::new()?;
     let (router, host) = gateway(&mut lab)?;

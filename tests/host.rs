@@ -16,7 +16,7 @@ use portreeve::plugin::{Loader, PluginEngine};
 use portreeve::stores::logs::LogStore;
 use portreeve::stores::storage::StorageStore;
 use portreeve::sys::fake::FakeKernel;
-use portreeve::sys::{Address, Link, Received};
+use portreeve::sys::{Address, Link, Received, Route};
 use portreeve_tests::lab::Stage;
 use tokio::sync::{mpsc, oneshot};
 
@@ -170,6 +170,26 @@ async fn links_shows_only_what_is_granted() {
 }
 
 #[tokio::test]
+async fn links_answer_the_first_question_even_with_nothing_and_list_routes_and_neighbours() {
+    let host = Host::new();
+    let route = |destination: &str, index| Route {
+        destination: (destination.parse().unwrap(), 64),
+        gateway: None,
+        index,
+        metric: 1,
+        protocol: 3,
+    };
+    host.kernel.set_routes(vec![route("2001:db8:1::", Some(2)), route("2001:db8:2::", Some(3)), route("fc00::", None)]);
+    let none = host.probe(&[links("ppp*")]).await;
+    assert_eq!(none.call("changes").await, [""; 0]);
+    let lan = host.probe(&[links("lan*")]).await;
+    assert_eq!(lan.call("routes").await, ["2001:db8:1::/64"], "what belongs to no link is not shown either");
+    assert_eq!(lan.call("neighbours").await, [""; 0]);
+    let all = host.probe(&[links("*")]).await;
+    assert_eq!(all.call("routes").await, ["2001:db8:1::/64", "2001:db8:2::/64", "fc00::/64"]);
+}
+
+#[tokio::test]
 async fn links_follow_a_grant_that_grows_and_shrinks() {
     let host = Host::new();
     let probe = host.probe(&[links("lan0")]).await;
@@ -231,6 +251,16 @@ async fn raw_ip_denies_other_interfaces_types_and_a_grant_that_was_taken_back() 
     probe.instance.set_grants(Arc::new(Grants::none()));
     assert_eq!(probe.call("send 134 ff02::1").await, ["denied"]);
     assert!(host.log().iter().any(|line| line.contains("receive ICMPv6 type 128 on lan0")), "{:#?}", host.log());
+}
+
+#[tokio::test]
+async fn raw_ip_asks_the_grant_about_the_name_an_interface_has_now() {
+    let host = Host::new();
+    let probe = host.probe(&[icmpv6("lan*")]).await;
+    assert_eq!(probe.call("open lan0 133").await, ["ok"]);
+    assert_eq!(probe.call("send 134 ff02::1").await, ["ok"]);
+    host.kernel.set_link(link(2, "wan7"));
+    assert_eq!(probe.call("send 134 ff02::1").await, ["denied"]);
 }
 
 #[tokio::test]
@@ -333,6 +363,31 @@ async fn handles_are_limited() {
 }
 
 #[tokio::test]
+async fn an_answer_that_sprawls_is_cut_and_too_many_waits_end_the_instance() {
+    let host = Host::new();
+    let sprawler = host.start("misfit", "(mode: Sprawl)", &[], Limits::default()).await;
+    let answer = tokio::time::timeout(DEADLINE, sprawler.ask("x")).await.unwrap().unwrap().unwrap();
+    let table = &answer.tables[0];
+    assert!(table.columns.len() <= 64 && table.rows.iter().all(Vec::is_empty) && table.title.len() <= 1024);
+    let limits = Limits { handles: 10, ..Limits::default() };
+    let mut waiter = host.start("misfit", "(mode: WaitALot)", &[], limits).await;
+    let _answer = waiter.ask("x");
+    let What::Ended(Ended::Crashed(reason)) = waiter.event().await else { panic!("it lives") };
+    assert!(reason.contains("waits for more than"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_denial_is_logged_whatever_else_a_plugin_logs() {
+    let host = Host::new();
+    let probe = host.probe(&[]).await;
+    for _ in 0..1100 {
+        probe.call("log noise").await;
+    }
+    assert_eq!(probe.call("links").await, ["denied"]);
+    assert!(host.log().last().unwrap().contains("denied"), "{:?}", host.log().last());
+}
+
+#[tokio::test]
 async fn each_way_to_misbehave_ends_the_instance_with_its_reason() {
     let host = Host::new();
     let small = Limits { memory: 8 << 20, ..Limits::default() };
@@ -365,10 +420,14 @@ async fn a_plugin_under_a_flood_of_packets_is_not_taken_for_one_that_spins() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_spins_or_allocates_while_it_plans_is_refused() {
+async fn a_plugin_that_spins_allocates_or_sleeps_while_it_plans_is_refused() {
     let host = Host::new();
     let loaded = host.loader.load(&Stage::find().unwrap().guest("misfit")).unwrap();
-    for (mode, says) in [("SpinInPlan", "computed for more than"), ("AllocateInPlan", "MiB of memory")] {
+    for (mode, says) in [
+        ("SpinInPlan", "computed for more than"),
+        ("AllocateInPlan", "MiB of memory"),
+        ("SleepInPlan", "it waits while it"),
+    ] {
         let section = format!("(mode: {mode})");
         let judged = portreeve::plugin::judge::judge(
             host.loader.engine(),

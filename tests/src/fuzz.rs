@@ -12,6 +12,9 @@ use portreeve::stores::logs::LogStore;
 use portreeve::sys::LinkTable;
 use portreeve::sys::linux::convert;
 use portreeve_config::{Diagnostics, Value};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
 use portreeve_packet::nd::{NdOptions, RouterAdvertisement, RouterSolicitation, validate_ra, validate_rs};
 
 /// A fuzz target: its name, what it does with bytes, and samples to start from.
@@ -99,23 +102,37 @@ pub fn radvd_section(data: &[u8]) {
     let _ = Value::root(text, &mut d).map(|value| value.entries(&mut d));
 }
 
-/// A request on the control socket: parsing and dispatch.
+/// What a client writes to the control socket: framing, parsing and dispatch, as the core serves it.
 pub fn varlink_request(data: &[u8]) {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    let Ok(call) = server::parse_request(data) else { return };
     let runtime = RUNTIME.get_or_init(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the target")
     });
     // No core answers: whatever needs one is refused, everything else is dispatched for real.
     let (core, _) = tokio::sync::mpsc::channel(1);
     let service = Service { core, logs: LogStore::new(portreeve::config::LogLevel::Error, false) };
-    let _ = runtime.block_on(service.dispatch(&call));
+    runtime.block_on(async {
+        let (mut client, server_side) = UnixStream::pair().expect("a socket pair");
+        let serving = server::serve(server_side, service);
+        let asking = async {
+            let _ = client.write_all(data).await;
+            let _ = client.write_all(&[0]).await;
+            let _ = client.shutdown().await;
+            let mut replies = Vec::new();
+            let _ = client.read_to_end(&mut replies).await;
+            for reply in replies.split(|byte| *byte == 0).filter(|reply| !reply.is_empty()) {
+                assert!(serde_json::from_slice::<serde_json::Value>(reply).is_ok(), "a reply is JSON");
+            }
+        };
+        let _ = tokio::join!(serving, asking);
+    });
 }
 
 /// The kernel's answers on route netlink.
 pub fn netlink_answer(data: &[u8]) {
     let mut table = LinkTable::default();
     convert::apply_bytes(&mut table, data);
+    let _ = convert::routes_and_neighbours(data);
     let empty = LinkTable::default();
     let _ = table.changes_since(&empty, |_| true, |_| true);
     let _ = empty.changes_since(&table, |_| true, |_| true);
@@ -186,6 +203,13 @@ fn netlink_messages() -> Vec<Vec<u8>> {
     let mut address = vec![10, 64, 0x80, 253, 2, 0, 0, 0, 20, 0, 1, 0];
     address.extend(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).octets());
     address.extend([20, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let mut route = vec![10, 64, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0, 20, 0, 1, 0];
+    route.extend(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0).octets());
+    route.extend([8, 0, 4, 0, 2, 0, 0, 0, 8, 0, 6, 0, 0, 4, 0, 0]);
+    let mut neighbour = vec![10, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0x80, 1, 20, 0, 1, 0];
+    neighbour.extend(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9).octets());
+    neighbour.extend([10, 0, 2, 0, 2, 0, 0, 0, 0, 9, 0, 0]);
     let (link, address) = (message(16, &link), message(20, &address));
-    vec![link.clone(), address.clone(), [link, address].concat()]
+    let (route, neighbour) = (message(24, &route), message(28, &neighbour));
+    vec![link.clone(), address.clone(), [link, address].concat(), [route, neighbour].concat()]
 }

@@ -63,14 +63,6 @@ pub struct Frame {
     parameters: Option<Value>,
 }
 
-/// Parses the bytes of one request, as they come from the socket without their final NUL.
-///
-/// # Errors
-/// Not JSON, or not a call.
-pub fn parse_request(bytes: &[u8]) -> Result<Call<Frame>, serde_json::Error> {
-    serde_json::from_slice(bytes)
-}
-
 /// Accepts connections for ever.
 pub async fn listen(listener: UnixListener, service: Service) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));

@@ -168,6 +168,7 @@ fn link_out(link: sys::Link) -> wit::Link {
         multicast: link.multicast,
         controller: link.controller,
         alias: link.alias,
+        ipv6_forwarding: link.ipv6_forwarding,
     }
 }
 

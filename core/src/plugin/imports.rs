@@ -24,7 +24,11 @@ pub fn check<'a>(
         if let Some(interface) = name.strip_prefix("portreeve:plugin/") {
             check_version(import)?;
             if !WIT_IMPORTS.contains(&interface) {
-                return Err(unknown());
+                // Added within our minor version, after us?
+                let newer = split(import).1.and_then(parse_version).filter(|found| *found > WIT_VERSION);
+                return Err(
+                    newer.map_or_else(unknown, |found| LoadError::WitVersion { found: dotted(found), newer: true })
+                );
             }
         } else if !WASI_IMPORTS.contains(&name) {
             return Err(unknown());
@@ -40,7 +44,7 @@ fn check_version(import: &str) -> Result<(), LoadError> {
     match version {
         Some((a, b, _)) if (a, b) == (major, minor) => Ok(()),
         Some(found) => Err(LoadError::WitVersion { found: dotted(found), newer: found > WIT_VERSION }),
-        None => Err(LoadError::UnknownImport { name: import.to_owned() }),
+        None => Err(LoadError::Damaged(format!("{import} has no version"))),
     }
 }
 
@@ -82,6 +86,9 @@ mod tests {
         assert!(text(&["wasi:sockets/tcp@0.2.0"], &EXPORT).contains("wasi:sockets/tcp@0.2.0"));
         assert!(text(&["acme:x/y"], &EXPORT).contains("acme:x/y"));
         assert!(text(&["portreeve:plugin/quantum@0.1.0"], &EXPORT).contains("quantum"));
+        let later = text(&["portreeve:plugin/quantum@0.1.9"], &EXPORT);
+        assert!(later.contains("0.1.9") && later.contains("newer"), "{later}");
+        assert!(text(&[], &["portreeve:plugin/lifecycle"]).contains("no version"));
         let newer = text(&[], &["portreeve:plugin/lifecycle@0.2.0"]);
         assert!(newer.contains("0.2.0") && newer.contains("newer"), "{newer}");
         let older = text(&["portreeve:plugin/clock@0.0.9"], &EXPORT);

@@ -34,6 +34,8 @@ pub struct Link {
     pub controller: Option<u32>,
     /// The alias text.
     pub alias: Option<String>,
+    /// net.ipv6.conf.NAME.forwarding.
+    pub ipv6_forwarding: Option<bool>,
 }
 
 /// One address of an interface.

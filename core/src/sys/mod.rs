@@ -1,7 +1,7 @@
 //! The kernel, as far as the core uses it: one small trait, Linux behind it, a fake beside it.
 //!
-//! Everything above talks to [`Kernel`]; `linux` is the only place that makes system calls and the only one
-//! with `unsafe` (besides `precompiled`, which trusts machine code that carries our own MAC). The fake has
+//! What plugins reach goes through [`Kernel`]; what concerns our own process (clocks, randomness, limits) is called in
+//! `linux::process` as it is. `linux` is the only place that makes system calls and the only one with `unsafe` (besides `precompiled`, which trusts machine code that carries our own MAC). The fake has
 //! links that a test sets and packets that a test exchanges, so that the host interfaces run without rights.
 
 pub mod fake;

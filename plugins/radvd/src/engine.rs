@@ -247,6 +247,7 @@ fn missing(name: &str) -> InterfaceStatus {
         index: None,
         state: InterfaceState::Missing,
         source: None,
+        forwarding_off: false,
         prefixes: Vec::new(),
         counters: Counters::default(),
         last_advertisement_ago: None,

@@ -18,6 +18,15 @@ fn with_addresses(addresses: &[&str]) -> LinkState {
 }
 
 #[test]
+fn an_interface_that_does_not_forward_is_told_of_and_advertised_all_the_same() {
+    let mut lab = Lab::new(lan0(""));
+    lab.link(LinkState { forwarding_off: true, ..link("lan0", 2) });
+    assert_eq!(lab.take().len(), 1);
+    assert!(lab.events.iter().any(|e| matches!(e, Event::NotForwarding { name } if name == "lan0")));
+    assert!(lab.status("lan0").forwarding_off);
+}
+
+#[test]
 fn reconfiguring_leaves_untouched_interfaces_alone() {
     let before = "(interfaces: {\"lan0\": (), \"lan1\": (hop_limit: 1), \"lan2\": ()})";
     let after = "(interfaces: {\"lan0\": (), \"lan1\": (hop_limit: 2)})";

@@ -99,7 +99,18 @@ impl Site {
     /// # Errors
     /// If files cannot be written.
     pub fn unprivileged(lab: &Lab, stage: &Stage, config: &str) -> Result<Self> {
-        let capabilities = "-all,+net_admin,+net_raw";
+        Self::as_nobody(lab, stage, config, "-all,+net_admin,+net_raw")
+    }
+
+    /// As [`Self::unprivileged`], without any capability.
+    ///
+    /// # Errors
+    /// If files cannot be written.
+    pub fn powerless(lab: &Lab, stage: &Stage, config: &str) -> Result<Self> {
+        Self::as_nobody(lab, stage, config, "-all")
+    }
+
+    fn as_nobody(lab: &Lab, stage: &Stage, config: &str, capabilities: &str) -> Result<Self> {
         let binary = lab.directory().join("portreeve");
         let words = [
             "setpriv",

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
@@ -59,11 +59,28 @@ pub fn apply(table: &mut LinkTable, message: &RouteNetlinkMessage) -> bool {
 
 /// Parses a buffer of netlink messages and applies them: what the kernel's answers go through, in a form
 /// that takes any bytes. Stops at the first message that is none.
-pub fn apply_bytes(table: &mut LinkTable, mut bytes: &[u8]) -> bool {
+pub fn apply_bytes(table: &mut LinkTable, bytes: &[u8]) -> bool {
     let mut changed = false;
+    for_each_message(bytes, |message| changed |= apply(table, message));
+    changed
+}
+
+/// The routes and neighbours in a buffer of netlink messages, read likewise.
+#[must_use]
+pub fn routes_and_neighbours(bytes: &[u8]) -> (Vec<Route>, Vec<Neighbour>) {
+    let mut found = (Vec::new(), Vec::new());
+    for_each_message(bytes, |message| match message {
+        RouteNetlinkMessage::NewRoute(m) => found.0.extend(route(m)),
+        RouteNetlinkMessage::NewNeighbour(m) => found.1.extend(neighbour(m)),
+        _ => {}
+    });
+    found
+}
+
+fn for_each_message(mut bytes: &[u8], mut f: impl FnMut(&RouteNetlinkMessage)) {
     while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {
         if let NetlinkPayload::InnerMessage(inner) = &message.payload {
-            changed |= apply(table, inner);
+            f(inner);
         }
         let length = NetlinkBuffer::new_checked(bytes).map_or(0, |b| b.length() as usize);
         let aligned = length.saturating_add(3) & !3;
@@ -72,7 +89,6 @@ pub fn apply_bytes(table: &mut LinkTable, mut bytes: &[u8]) -> bool {
         }
         bytes = &bytes[aligned..];
     }
-    changed
 }
 
 /// A link; `None` without a name.
@@ -95,6 +111,16 @@ pub fn link(message: &LinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Controller(index) if *index != 0 => link.controller = Some(*index),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
+            LinkAttribute::AfSpecUnspec(families) => {
+                let inet6 = families.iter().filter_map(|family| match family {
+                    AfSpecUnspec::Inet6(parts) => Some(parts),
+                    _ => None,
+                });
+                link.ipv6_forwarding = inet6.flatten().find_map(|part| match part {
+                    AfSpecInet6::DevConf(conf) => Some(conf.forwarding != 0),
+                    _ => None,
+                });
+            }
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),

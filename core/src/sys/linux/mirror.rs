@@ -1,11 +1,13 @@
 //! Keeps a table of links and addresses like the kernel's: dumps once, then follows the multicast groups.
 //!
-//! Groups are joined before the first dump, so nothing falls between. Events that came in while a dump ran
-//! are applied after it; the last event of an object always tells its last state. When the kernel's queue
-//! overflowed (ENOBUFS), the table is read anew.
+//! Groups are joined before the first dump, so nothing falls between; events that came in while a dump ran are
+//! applied after it. When the kernel's queue overflowed (ENOBUFS), what waits is thrown away, since what it
+//! contradicts may be what was lost, and the table is read anew until no overflow falls into the reading. A connection
+//! that breaks is opened again.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{StreamExt, TryStreamExt};
@@ -21,48 +23,98 @@ use crate::sys::LinkTable;
 /// Receive buffer of the socket in bytes: a burst of some ten thousand events.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
+/// Between two tries to read the table or to connect.
+const PAUSE: Duration = Duration::from_secs(1);
+
 type Events = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>;
 
+/// The handle of the connection in use; requests go through it.
+pub type SharedHandle = Arc<Mutex<Handle>>;
+
 /// Starts to follow; the receiver already holds the first dump.
-pub async fn start() -> io::Result<(watch::Receiver<Arc<LinkTable>>, Handle)> {
+pub async fn start() -> io::Result<(watch::Receiver<Arc<LinkTable>>, SharedHandle)> {
+    let (handle, events) = connect()?;
+    let table = dump(&handle).await?;
+    let (sender, receiver) = watch::channel(Arc::new(table));
+    let shared = Arc::new(Mutex::new(handle.clone()));
+    tokio::spawn(follow(shared.clone(), handle, events, sender));
+    Ok((receiver, shared))
+}
+
+fn connect() -> io::Result<(Handle, Events)> {
     let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (mut connection, handle, events) = rtnetlink::new_multicast_connection(&groups)?;
     // Without CAP_NET_ADMIN the buffer stays at net.core.rmem_max; an overflow is then only likelier.
     let _ = connection.socket_mut().socket_mut().set_rx_buf_sz(RECEIVE_BUFFER);
     tokio::spawn(connection);
-    let table = dump(&handle).await?;
-    let (sender, receiver) = watch::channel(Arc::new(table));
-    tokio::spawn(follow(handle.clone(), events, sender));
-    Ok((receiver, handle))
+    Ok((handle, events))
 }
 
-async fn follow(handle: Handle, mut events: Events, sender: watch::Sender<Arc<LinkTable>>) {
-    while let Some(first) = events.next().await {
-        // Everything that is there already goes into one new table.
-        let mut batch = vec![first.0];
-        while let Ok((message, _)) = events.try_recv() {
-            batch.push(message);
-        }
-        if batch.iter().any(|m| matches!(m.payload, NetlinkPayload::Overrun(_))) {
-            tracing::warn!("the kernel's link events overflowed, reading all links again");
-            match dump(&handle).await {
-                Ok(table) => {
-                    sender.send_replace(Arc::new(table));
-                }
-                Err(error) => tracing::error!(%error, "cannot read links and addresses from the kernel"),
+/// For ever: follows a connection, and opens another when it breaks.
+async fn follow(shared: SharedHandle, mut handle: Handle, mut events: Events, sender: watch::Sender<Arc<LinkTable>>) {
+    loop {
+        while let Some((first, _)) = events.next().await {
+            // Everything that is there already goes into one new table.
+            let batch: Vec<_> = std::iter::once(first).chain(waiting(&mut events)).collect();
+            if batch.iter().any(is_overflow) {
+                tracing::warn!("the kernel's link events overflowed, reading all links again");
+                let table = read_anew(&handle, &mut events).await;
+                sender.send_replace(Arc::new(table));
+            } else {
+                sender.send_if_modified(|table| apply(Arc::make_mut(table), &batch));
             }
         }
-        sender.send_if_modified(|table| {
-            let mut changed = false;
-            for message in &batch {
-                if let NetlinkPayload::InnerMessage(inner) = &message.payload {
-                    changed |= convert::apply(Arc::make_mut(table), inner);
-                }
+        tracing::error!("the netlink connection broke, opening another");
+        (handle, events) = loop {
+            tokio::time::sleep(PAUSE).await;
+            match connect() {
+                Ok(connected) => break connected,
+                Err(error) => tracing::error!(%error, "cannot open route netlink"),
             }
-            changed
-        });
+        };
+        *shared.lock().unwrap_or_else(PoisonError::into_inner) = handle.clone();
+        let table = read_anew(&handle, &mut events).await;
+        sender.send_replace(Arc::new(table));
     }
-    tracing::error!("the netlink connection ended: links are no longer followed");
+}
+
+/// Reads the table until no overflow falls into the reading.
+async fn read_anew(handle: &Handle, events: &mut Events) -> LinkTable {
+    loop {
+        waiting(events).for_each(drop);
+        match dump(handle).await {
+            Ok(mut table) => {
+                let meanwhile: Vec<_> = waiting(events).collect();
+                if !meanwhile.iter().any(is_overflow) {
+                    apply(&mut table, &meanwhile);
+                    return table;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read links and addresses from the kernel, trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What is in the queue now.
+fn waiting(events: &mut Events) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> {
+    std::iter::from_fn(|| events.try_recv().ok().map(|(message, _)| message))
+}
+
+fn is_overflow(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
+    matches!(message.payload, NetlinkPayload::Overrun(_))
+}
+
+fn apply(table: &mut LinkTable, batch: &[NetlinkMessage<RouteNetlinkMessage>]) -> bool {
+    let mut changed = false;
+    for message in batch {
+        if let NetlinkPayload::InnerMessage(inner) = &message.payload {
+            changed |= convert::apply(table, inner);
+        }
+    }
+    changed
 }
 
 async fn dump(handle: &Handle) -> io::Result<LinkTable> {

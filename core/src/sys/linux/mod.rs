@@ -10,7 +10,7 @@ pub mod process;
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use futures::TryStreamExt;
 use netlink_packet_route::route::RouteMessage;
@@ -21,7 +21,7 @@ use super::{BoxFuture, Icmpv6Socket, Kernel, LinkTable, Neighbour, Route};
 /// The kernel of this network namespace.
 pub struct LinuxKernel {
     links: watch::Receiver<Arc<LinkTable>>,
-    netlink: rtnetlink::Handle,
+    netlink: mirror::SharedHandle,
 }
 
 impl LinuxKernel {
@@ -34,6 +34,10 @@ impl LinuxKernel {
         let (links, netlink) = mirror::start().await?;
         Ok(Self { links, netlink })
     }
+
+    fn handle(&self) -> rtnetlink::Handle {
+        self.netlink.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Kernel for LinuxKernel {
@@ -42,7 +46,7 @@ impl Kernel for LinuxKernel {
     }
 
     fn routes(&self) -> BoxFuture<'static, io::Result<Vec<Route>>> {
-        let netlink = self.netlink.clone();
+        let netlink = self.handle();
         Box::pin(async move {
             let mut routes = Vec::new();
             for unspecified in [IpAddr::from([0u8; 4]), IpAddr::from([0u8; 16])] {
@@ -58,7 +62,7 @@ impl Kernel for LinuxKernel {
     }
 
     fn neighbours(&self) -> BoxFuture<'static, io::Result<Vec<Neighbour>>> {
-        let netlink = self.netlink.clone();
+        let netlink = self.handle();
         Box::pin(async move {
             let mut neighbours = Vec::new();
             let mut answers = netlink.neighbours().get().execute();

@@ -190,6 +190,9 @@ impl Interface {
         self.timers.clear();
         if let Some(source) = source {
             out.event(Event::Advertising { name: self.link.name.clone(), source });
+            if self.link.forwarding_off {
+                out.event(Event::NotForwarding { name: self.link.name.clone() });
+            }
         }
         self.source = source;
         self.renew(now, out);
@@ -337,6 +340,7 @@ impl Interface {
             index: Some(self.link.index),
             state: public(self.state)?,
             source: self.source.filter(|_| self.state == State::Advertising),
+            forwarding_off: self.link.forwarding_off,
             prefixes: current.chain(withdrawn).collect(),
             counters: self.counters,
             last_advertisement_ago: self.last_sent.map(|at| now.since(at)),

@@ -18,6 +18,8 @@ pub struct LinkState {
     pub mtu: u32,
     /// Administratively up and with carrier.
     pub running: bool,
+    /// It is known not to forward IPv6 packets: hosts would lose what they send through it.
+    pub forwarding_off: bool,
     /// Every IPv6 address of the interface.
     pub addresses: Vec<InterfaceAddress>,
 }
@@ -88,6 +90,12 @@ pub enum Event {
         name: String,
         /// The link-local address advertisements are sent from.
         source: Ipv6Addr,
+    },
+    /// Advertising begins on an interface that does not forward. It is advertised all the same: forwarding may be
+    /// turned on a moment later.
+    NotForwarding {
+        /// The interface name.
+        name: String,
     },
     /// Advertising has ended or must wait; final advertisements follow when the state is `Stopping`.
     NotAdvertising {
@@ -333,6 +341,8 @@ pub struct InterfaceStatus {
     pub state: InterfaceState,
     /// The link-local address advertisements are sent from.
     pub source: Option<Ipv6Addr>,
+    /// The link was last known not to forward.
+    pub forwarding_off: bool,
     /// What is advertised now.
     pub prefixes: Vec<PrefixStatus>,
     /// What happened so far.

@@ -89,6 +89,7 @@ impl Entry {
             mac: (!link.mac.is_empty()).then_some(link.mac),
             mtu: link.mtu,
             running: link.running,
+            forwarding_off: link.ipv6_forwarding == Some(false),
             addresses: Vec::new(),
         };
     }

@@ -42,7 +42,10 @@ fn interfaces(shown: &[&InterfaceStatus]) -> Table {
         let c = &s.counters;
         vec![
             s.name.clone(),
-            state(s.state).to_owned(),
+            match s.state {
+                InterfaceState::Advertising if s.forwarding_off => "advertising, forwarding is off".to_owned(),
+                other => state(other).to_owned(),
+            },
             s.source.map_or_else(|| "-".to_owned(), |a| a.to_string()),
             c.multicast_sent.to_string(),
             c.unicast_sent.to_string(),
@@ -79,6 +82,9 @@ pub fn log(event: &Event) {
     match event {
         Event::OpenSocket { .. } | Event::CloseSocket { .. } => {}
         Event::Advertising { name, source } => info!("advertising", ifname = name, source = source),
+        Event::NotForwarding { name } => {
+            warn!("advertising, but IPv6 forwarding is off here: hosts cannot reach anything", ifname = name);
+        }
         Event::NotAdvertising { name, state: s } => info!("not advertising", ifname = name, state = state(*s)),
         Event::PrefixAdded { name, prefix } => info!("prefix advertised", ifname = name, prefix = prefix),
         Event::PrefixRemoved { name, prefix } => info!("prefix withdrawn", ifname = name, prefix = prefix),

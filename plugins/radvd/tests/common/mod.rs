@@ -79,6 +79,7 @@ pub fn address(text: &str) -> InterfaceAddress {
 
 pub fn link(name: &str, index: u32) -> LinkState {
     LinkState {
+        forwarding_off: false,
         name: name.to_owned(),
         index,
         mac: Some(vec![2, 0, 0, 0, 0, 1]),

@@ -7,7 +7,8 @@
 
 use portreeve_sdk::config::{Diagnostics, Value};
 use portreeve_sdk::{
-    Diagnostic, Failure, Manifest, Planned, Plugin, Report, Request, Requests, clock, diagnostics, instance, links,
+    Diagnostic, Failure, Manifest, Planned, Plugin, Report, Request, Requests, Table, clock, diagnostics, instance,
+    links,
 };
 
 struct Misfit;
@@ -30,6 +31,7 @@ impl Plugin for Misfit {
         match mode(section)?.as_str() {
             "SpinInPlan" => spin(),
             "AllocateInPlan" => allocate(),
+            "SleepInPlan" => std::thread::sleep(std::time::Duration::from_secs(3600)),
             _ => {}
         }
         Ok(Planned { needs: vec![portreeve_sdk::Need::Links("*".to_owned())], warnings: vec![], summary: vec![] })
@@ -61,6 +63,15 @@ impl Plugin for Misfit {
                 Request::Query(words, reply) => match (mode.as_str(), words.first().map(String::as_str)) {
                     ("TrapOnQuery", _) => panic!("a misfit panics when asked"),
                     ("NeverAnswer", _) => held.push(reply),
+                    ("Sprawl", _) => {
+                        let columns = vec![String::new(); 40_000];
+                        let table = Table { title: "x\n".repeat(9000), columns, rows: vec![vec![]; 40_000] };
+                        reply.send(Ok(Report { values: vec![], tables: vec![table] }));
+                    }
+                    ("WaitALot", _) => {
+                        let sleeps: Vec<_> = (0..5000).map(|_| clock::sleep_until(u64::MAX)).collect();
+                        portreeve_sdk::futures::future::join_all(sleeps).await;
+                    }
                     ("Hoard", _) => {
                         let mut watches = Vec::new();
                         let end = loop {
