@@ -4,6 +4,7 @@
 use crate::install::{IP, PING, RDISC6, UNSHARE};
 use crate::process::{cargo, run, step};
 use crate::{Result, build, install};
+use std::path::Path;
 
 /// Installs, builds, shows.
 pub fn demo() -> Result {
@@ -12,5 +13,10 @@ pub fn demo() -> Result {
     step("building the demo");
     run(&mut cargo(&["build", "-q", "-p", "portreeve-tests", "--bin", "demo"]))?;
     step("running it");
+    tell(&stage)
+}
+
+/// Runs what is staged.
+pub fn tell(stage: &Path) -> Result {
     run(cargo(&["run", "-q", "-p", "portreeve-tests", "--bin", "demo", "--"]).arg(stage))
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::install::{IP, PING, RADVD, RDISC6, SETPRIV, UNSHARE};
 use crate::process::{Tally, cargo, run, run_counting, step};
-use crate::{Result, build, check, install, metadata};
+use crate::{Result, build, check, demo, install, metadata};
 
 /// Runs everything and prints the sum.
 pub fn test(filter: Option<&str>) -> Result {
@@ -55,6 +55,8 @@ fn steps(filter: Option<&str>, tally: &mut Tally) -> Result {
     namespace_tests(&stage, filter, tally)?;
 
     if filter.is_none() {
+        step("the demo");
+        demo::tell(&stage)?;
         step("documentation");
         let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
         without_guests(&mut doc);
@@ -66,7 +68,7 @@ fn steps(filter: Option<&str>, tally: &mut Tally) -> Result {
 
 /// The rules that need nothing compiled.
 pub fn rules() -> Result {
-    step("rules of the sources: directions, lengths, unsafe");
+    step("rules of the sources: directions, head comments, lengths, unsafe");
     let metadata = metadata::read()?;
     check::sources(&metadata)?;
     step("licences of all dependencies");
