@@ -126,17 +126,7 @@ fn link(index: u32, name: &str) -> Link {
 }
 
 fn address(index: u32, text: &str) -> Address {
-    Address {
-        index,
-        address: text.parse().unwrap(),
-        prefix_length: 64,
-        tentative: false,
-        duplicate: false,
-        deprecated: false,
-        temporary: false,
-        preferred_lifetime: None,
-        valid_lifetime: None,
-    }
+    Address::permanent(index, text.parse().unwrap(), 64)
 }
 
 /// Planned, in the manifest, and allowed.

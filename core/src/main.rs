@@ -119,15 +119,21 @@ fn hand_over(command: Command) -> Result<bool, Failed> {
     let level = if matches!(command, Command::Run(_)) { LogLevel::Info } else { LogLevel::Warn };
     let logs = LogStore::new(level, true);
     tracing_subscriber::registry().with(logs.layer()).init();
+    let done = obey(command, &logs);
+    logs.flush();
+    done
+}
+
+fn obey(command: Command, logs: &LogStore) -> Result<bool, Failed> {
     match command {
-        Command::Run(files) => Ok(runtime::run(files.options(), logs).map(|()| true)?),
-        Command::Check(files) => check::check(&files.options()),
+        Command::Run(files) => Ok(runtime::run(files.options(), logs.clone()).map(|()| true)?),
+        Command::Check(files) => check::check(&files.options(), logs),
         Command::Status { plugin, words, json, files } => {
             ask::status(&files.options().control, plugin.as_deref(), &words, json)
         }
         Command::Logs { plugin, follow, files } => ask::logs(&files.options().control, plugin.as_deref(), follow),
         Command::Metrics(files) => ask::metrics(&files.options().control),
-        Command::Plugin(Plugin::List(files)) => plugin::list(&files.options()),
-        Command::Plugin(Plugin::Inspect { which, files }) => plugin::inspect(&files.options(), &which),
+        Command::Plugin(Plugin::List(files)) => plugin::list(&files.options(), logs),
+        Command::Plugin(Plugin::Inspect { which, files }) => plugin::inspect(&files.options(), &which, logs),
     }
 }

@@ -5,14 +5,15 @@ use crate::config::Source;
 use crate::grants::Need;
 use crate::runtime::options::Options;
 use crate::runtime::planning::{self, PlannedPlugin, ReadyPlugin};
+use crate::stores::logs::LogStore;
 
 /// Validates and plans; whether all is well. Complaints go to stderr, the plan to stdout.
 ///
 /// # Errors
 /// router.ron cannot be read.
-pub fn check(options: &Options) -> Result<bool, Failed> {
+pub fn check(options: &Options, logs: &LogStore) -> Result<bool, Failed> {
     let source = Source::read(&options.config)?;
-    let (loader, shared) = offline(options)?;
+    let (loader, shared) = offline(options, logs)?;
     let plan = block_on(planning::plan(source, options, &loader, &shared))?;
     print::complain(&plan.render());
     let good = plan.is_good();

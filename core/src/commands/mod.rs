@@ -8,7 +8,6 @@ mod print;
 
 use std::sync::Arc;
 
-use crate::config::LogLevel;
 use crate::host::Shared;
 use crate::plugin::cache::Cache;
 use crate::plugin::{Loader, PluginEngine};
@@ -25,10 +24,10 @@ type Offline = (Loader, Arc<Shared>);
 
 /// What planning needs, without a daemon and without the kernel: a machine without links serves, since an
 /// instance that plans has no grant to look at any.
-fn offline(options: &Options) -> Result<Offline, Failed> {
+fn offline(options: &Options, logs: &LogStore) -> Result<Offline, Failed> {
     let shared = Shared {
         kernel: Arc::new(FakeKernel::new()),
-        logs: LogStore::new(LogLevel::Warn, true),
+        logs: logs.clone(),
         metrics: Default::default(),
         facts: Default::default(),
         storage: Arc::new(StorageStore::new(options.state.join("storage"), options.flash.join("storage"))),

@@ -11,14 +11,15 @@ use crate::control::protocol::PluginStatus;
 use crate::plugin::judge::judge;
 use crate::plugin::{Judgement, Loaded, Manifest};
 use crate::runtime::options::Options;
+use crate::stores::logs::LogStore;
 
 /// `plugin list`: the components of the image and those router.ron names, with their state if a core runs.
 /// Whether all of them can be used.
 ///
 /// # Errors
 /// The engine does not start.
-pub fn list(options: &Options) -> Result<bool, Failed> {
-    let offline = offline(options)?;
+pub fn list(options: &Options, logs: &LogStore) -> Result<bool, Failed> {
+    let offline = offline(options, logs)?;
     let configured = configured(options);
     let mut found: Vec<(String, PathBuf, bool)> = configured
         .iter()
@@ -64,9 +65,10 @@ pub fn list(options: &Options) -> Result<bool, Failed> {
 ///
 /// # Errors
 /// There is no such component, or it cannot be used.
-pub fn inspect(options: &Options, which: &str) -> Result<bool, Failed> {
+pub fn inspect(options: &Options, which: &str, logs: &LogStore) -> Result<bool, Failed> {
     let path = find(options, which);
-    let (loaded, judgement) = load(&offline(options)?, &path, which).map_err(|e| format!("{}: {e}", path.display()))?;
+    let (loaded, judgement) =
+        load(&offline(options, logs)?, &path, which).map_err(|e| format!("{}: {e}", path.display()))?;
     let Manifest { name, version, summary, needs, config_example, state_schema } = judgement.manifest;
     let mut text = format!("{name} {version}: {summary}\n");
     text.push_str(&format!("file: {}, {}\n", path.display(), print::bytes(loaded.size as u64)));

@@ -171,7 +171,16 @@ impl Source {
     /// Prints diagnostics against this text, and how many there are.
     #[must_use]
     pub fn render(&self, diagnostics: &[Diagnostic]) -> String {
-        let shown = diagnostics.iter().take(MAX_SHOWN);
+        // Of too many the errors count first, in the order of the text.
+        let errors_above = diagnostics.iter().filter(|d| d.severity == Severity::Error).count().min(MAX_SHOWN);
+        let mut warnings_left = MAX_SHOWN - errors_above;
+        let mut errors_left = MAX_SHOWN;
+        let shown = diagnostics.iter().filter(|d| {
+            let left = if d.severity == Severity::Error { &mut errors_left } else { &mut warnings_left };
+            let show = *left > 0;
+            *left = left.saturating_sub(1);
+            show
+        });
         let mut out: String = shown.map(|d| d.render(&self.name, &self.text)).collect();
         if diagnostics.len() > MAX_SHOWN {
             out.push_str(&format!("{}: and {} more\n", self.name, diagnostics.len() - MAX_SHOWN));

@@ -59,10 +59,10 @@ impl HostWatch for State {
 
 impl<T: Send + 'static> HostWatchWithStore<T> for HasSelf<State> {
     async fn next(accessor: &Accessor<T, Self>, this: Resource<FactWatch>) -> Result<Vec<Fact>> {
-        let (position, asked, shared) = accessor.with(|mut access| -> Result<_> {
+        let (position, asked, shared, _call) = accessor.with(|mut access| -> Result<_> {
             let state = access.get();
             let watch = state.handles.get(&this)?;
-            Ok((watch.position.clone(), watch.kinds.clone(), state.shared.clone()))
+            Ok((watch.position.clone(), watch.kinds.clone(), state.shared.clone(), state.begin_call()?))
         })?;
         super::let_others_run().await;
         let mut position = position.lock().await;

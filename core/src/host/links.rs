@@ -55,10 +55,11 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
     async fn list_routes(accessor: &Accessor<T, Self>) -> Result<Result<Vec<wit::Route>, ErrorCode>> {
         let asked = accessor.with(|mut access| {
             let state = access.get();
-            state.check(Access::AnyLink).map(|()| state.shared.kernel.routes())
-        });
+            let call = state.begin_call()?;
+            Ok::<_, wasmtime::Error>(state.check(Access::AnyLink).map(|()| (state.shared.kernel.routes(), call)))
+        })?;
         let answer = match asked {
-            Ok(answer) => answer.await,
+            Ok((answer, _call)) => answer.await,
             Err(denied) => return Ok(Err(denied)),
         };
         Ok(accessor.with(|mut access| {
@@ -76,10 +77,11 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
     async fn list_neighbours(accessor: &Accessor<T, Self>) -> Result<Result<Vec<wit::Neighbour>, ErrorCode>> {
         let asked = accessor.with(|mut access| {
             let state = access.get();
-            state.check(Access::AnyLink).map(|()| state.shared.kernel.neighbours())
-        });
+            let call = state.begin_call()?;
+            Ok::<_, wasmtime::Error>(state.check(Access::AnyLink).map(|()| (state.shared.kernel.neighbours(), call)))
+        })?;
         let answer = match asked {
-            Ok(answer) => answer.await,
+            Ok((answer, _call)) => answer.await,
             Err(denied) => return Ok(Err(denied)),
         };
         Ok(accessor.with(|mut access| {
@@ -109,8 +111,10 @@ impl HostWatch for State {
 
 impl<T: Send + 'static> HostWatchWithStore<T> for HasSelf<State> {
     async fn next(accessor: &Accessor<T, Self>, this: Resource<LinkWatch>) -> Result<Vec<Change>> {
-        let position =
-            accessor.with(|mut access| Ok::<_, wasmtime::Error>(access.get().handles.get(&this)?.position.clone()))?;
+        let (position, _call) = accessor.with(|mut access| -> Result<_> {
+            let state = access.get();
+            Ok((state.handles.get(&this)?.position.clone(), state.begin_call()?))
+        })?;
         super::let_others_run().await;
         let mut position = position.lock().await;
         loop {

@@ -5,6 +5,7 @@
 //! holds up another. The thread takes [`Command`]s and tells what becomes of it in [`Event`]s.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -167,7 +168,10 @@ impl Instance {
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let ended = match runtime {
-                Ok(runtime) => runtime.block_on(live(engine, state, start, inbox, kill)),
+                Ok(runtime) => {
+                    let life = AssertUnwindSafe(|| runtime.block_on(live(engine, state, start, inbox, kill)));
+                    catch_unwind(life).unwrap_or_else(|_| Ended::Crashed("the core panicked on its thread".to_owned()))
+                }
                 Err(error) => Ended::Crashed(format!("no runtime for it: {error}")),
             };
             tell(What::Ended(ended));

@@ -148,7 +148,8 @@ impl Core {
         result: Result<(), String>,
     ) {
         // Removed, ended, or started anew with the newest section meanwhile: then nothing is left to do.
-        let works = |view: &View| view.run == run && matches!(view.state, State::Ready | State::Degraded(_));
+        let works =
+            |view: &View| view.run == run && matches!(view.state, State::Starting | State::Ready | State::Degraded(_));
         if !self.supervisor.view(plugin).is_some_and(works) {
             return;
         }

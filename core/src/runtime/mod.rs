@@ -98,8 +98,8 @@ enum News {
     Planned(Result<Box<Plan>, String>),
     /// A plugin changed over, or failed to.
     Reconfigured { plugin: String, run: u64, asked: Box<ReadyPlugin>, result: Result<(), String> },
-    /// A plugin left a query without an answer.
-    Unanswered { plugin: String, run: u64 },
+    /// A plugin answered a query in time, or left it without an answer.
+    Queried { plugin: String, run: u64, answered: bool },
 }
 
 struct Core {
@@ -284,7 +284,7 @@ impl Core {
                 }
             }
             News::Reconfigured { plugin, run, asked, result } => self.handle_reconfigured(&plugin, run, &asked, result),
-            News::Unanswered { plugin, run } => self.handle_unanswered(plugin, run),
+            News::Queried { plugin, run, answered } => self.handle_queried(plugin, run, answered),
         }
     }
 
@@ -303,7 +303,7 @@ impl Core {
             }
             Err(text) => text,
         };
-        let first = refused.lines().next().unwrap_or("");
+        let first = refused.lines().find(|line| line.contains(": error: ")).or(refused.lines().next()).unwrap_or("");
         tracing::error!(reason = first, "the new configuration is refused, the old one stays in force");
         self.config_error = Some(refused.trim_end().to_owned());
     }
@@ -415,11 +415,13 @@ impl Core {
                     let failed = |reason: String| ControlError::PluginFailed { plugin: plugin.clone(), reason };
                     let answered = match asked {
                         Some(Ok(())) => match tokio::time::timeout(ANSWER_WITHIN, replied).await {
-                            Ok(Ok(Ok(reply))) => Ok(QueryReply::from(reply)),
-                            Ok(Ok(Err(reason))) => Err(failed(reason)),
+                            Ok(Ok(answer)) => {
+                                let _ = news.send(News::Queried { plugin: plugin.clone(), run, answered: true });
+                                answer.map(QueryReply::from).map_err(failed)
+                            }
                             Ok(Err(_)) => Err(failed("it ended before it answered".to_owned())),
                             Err(_) => {
-                                let _ = news.send(News::Unanswered { plugin: plugin.clone(), run });
+                                let _ = news.send(News::Queried { plugin: plugin.clone(), run, answered: false });
                                 Err(failed("it did not answer within 10 s".to_owned()))
                             }
                         },
@@ -433,7 +435,11 @@ impl Core {
     }
 
     /// A plugin that leaves several queries in a row without an answer is not well, whatever it says of itself.
-    fn handle_unanswered(&mut self, plugin: String, run: u64) {
+    fn handle_queried(&mut self, plugin: String, run: u64, answered: bool) {
+        if answered {
+            self.unanswered.remove(&plugin);
+            return;
+        }
         let (counted, times) = self.unanswered.entry(plugin.clone()).or_default();
         *times = if *counted == run { *times + 1 } else { 1 };
         *counted = run;

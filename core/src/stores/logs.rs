@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -203,9 +203,17 @@ impl LogStore {
     pub fn flush(&self) {
         if let Some(stderr) = &self.0.stderr {
             let (sender, written) = sync_channel(1);
-            if stderr.lines.try_send(Line::Flush(sender)).is_ok() {
-                let _ = written.recv_timeout(FLUSH_WITHIN);
+            let end = Instant::now() + FLUSH_WITHIN;
+            let mut flush = Line::Flush(sender);
+            // A full queue first has to get shorter.
+            while let Err(TrySendError::Full(line)) = stderr.lines.try_send(flush) {
+                if Instant::now() >= end {
+                    return;
+                }
+                flush = line;
+                std::thread::sleep(Duration::from_millis(5));
             }
+            let _ = written.recv_timeout(end.saturating_duration_since(Instant::now()));
         }
     }
 

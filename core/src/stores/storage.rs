@@ -36,6 +36,8 @@ pub struct StorageStore {
     flash: PathBuf,
     shelves: Mutex<BTreeMap<(String, Durability), Shelf>>,
     dirtied: Notify,
+    /// Held while values are written to flash: two writers of one value would mix.
+    writing: Mutex<()>,
 }
 
 /// One plugin's values of one durability.
@@ -51,7 +53,7 @@ impl StorageStore {
     /// Values under these two directories, which are made when they are needed.
     #[must_use]
     pub fn new(volatile: PathBuf, flash: PathBuf) -> Self {
-        Self { volatile, flash, shelves: Mutex::default(), dirtied: Notify::new() }
+        Self { volatile, flash, shelves: Mutex::default(), dirtied: Notify::new(), writing: Mutex::default() }
     }
 
     /// Whether `name` can name a value.
@@ -108,7 +110,7 @@ impl StorageStore {
     pub fn remove(&self, plugin: &str, durability: Durability, name: &str) -> bool {
         let was = self.with(plugin, durability, |shelf| {
             let was = shelf.values.remove(name).is_some();
-            if was {
+            if was && durability == Durability::Flash {
                 shelf.dirty.insert(name.to_owned());
             }
             was
@@ -142,6 +144,7 @@ impl StorageStore {
 
     /// Writes what is due at `now`; how long until more is, if anything waits.
     fn flush_due(&self, now: Instant) -> Option<Duration> {
+        let _writing = lock(&self.writing);
         let mut next: Option<Duration> = None;
         let mut writes = Vec::new();
         for ((plugin, durability), shelf) in lock(&self.shelves).iter_mut() {

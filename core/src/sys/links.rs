@@ -62,6 +62,22 @@ pub struct Address {
 }
 
 impl Address {
+    /// An address that lasts and can be used.
+    #[must_use]
+    pub const fn permanent(index: u32, address: IpAddr, prefix_length: u8) -> Self {
+        Self {
+            index,
+            address,
+            prefix_length,
+            tentative: false,
+            duplicate: false,
+            deprecated: false,
+            temporary: false,
+            preferred_lifetime: None,
+            valid_lifetime: None,
+        }
+    }
+
     /// What identifies an address: interface, address, prefix length.
     #[must_use]
     pub const fn key(&self) -> AddressKey {
@@ -177,17 +193,7 @@ mod tests {
     }
 
     fn address(index: u32, text: &str) -> Address {
-        Address {
-            index,
-            address: text.parse().unwrap(),
-            prefix_length: 64,
-            tentative: false,
-            duplicate: false,
-            deprecated: false,
-            temporary: false,
-            preferred_lifetime: None,
-            valid_lifetime: None,
-        }
+        Address::permanent(index, text.parse().unwrap(), 64)
     }
 
     fn table(links: &[Link], addresses: &[Address]) -> LinkTable {

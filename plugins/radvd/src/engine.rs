@@ -159,6 +159,11 @@ impl Engine {
         }
     }
 
+    /// Whether an interface is sending its final advertisements, for 450 ms at most.
+    pub fn takes_leave(&self) -> bool {
+        self.interfaces.values().any(Interface::takes_leave)
+    }
+
     /// Whether everything is done after [`Self::stop`], and every packet polled.
     pub fn is_drained(&self) -> bool {
         self.stopping && self.out.transmits.is_empty() && self.interfaces.values().all(Interface::is_idle)

@@ -13,7 +13,9 @@ mod sockets;
 mod timer;
 
 use portreeve_sdk::futures::{FutureExt, select_biased};
-use portreeve_sdk::{Diagnostic, Failure, Manifest, Planned, Plugin, Request, Requests, clock, diagnostics, random};
+use portreeve_sdk::{
+    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, clock, diagnostics, random,
+};
 
 use crate::{Config, Engine, Instant};
 use links::LinkBook;
@@ -46,18 +48,24 @@ impl Plugin for Radvd {
             // The first answer is what there is, at once, be it nothing: after it the plugin does its work.
             book.apply(&mut engine).await;
         }
+        let mut changing: Option<(Reply<_>, _)> = None;
         loop {
             sockets.obey(&mut engine).await;
+            if let Some((reply, done)) = changing.take_if(|_| !engine.takes_leave()) {
+                reply.send(done);
+            }
             metrics.sync(&engine, now());
             timer.arm([engine.poll_timeout(), metrics.next_sync(), sockets.next_retry()].into_iter().flatten().min());
             select_biased! {
                 request = requests.next().fuse() => match request {
                     Request::Reconfigure(section, reply) => {
-                        reply.send(parse(&section).and_then(|config| {
+                        let done = parse(&section).and_then(|config| {
                             book.follow(&config)?;
                             engine.reconfigure(config, now());
                             Ok(())
-                        }));
+                        });
+                        // The answer ends the grants of the old section: interfaces that left it take leave first.
+                        changing = Some((reply, done));
                     }
                     Request::Query(words, reply) => reply.send(report::report(&engine.status(now()), &words)),
                     Request::Stop => break,

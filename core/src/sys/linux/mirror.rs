@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
+use futures::stream::FusedStream as _;
 use futures::{StreamExt, TryStreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -58,38 +59,54 @@ async fn follow(shared: SharedHandle, mut handle: Handle, mut events: Events, se
             let batch: Vec<_> = std::iter::once(first).chain(waiting(&mut events)).collect();
             if batch.iter().any(is_overflow) {
                 tracing::warn!("the kernel's link events overflowed, reading all links again");
-                let table = read_anew(&handle, &mut events).await;
+                let Some(table) = read_anew(&handle, &mut events).await else { break };
                 sender.send_replace(Arc::new(table));
             } else {
                 sender.send_if_modified(|table| apply(Arc::make_mut(table), &batch));
             }
         }
         tracing::error!("the netlink connection broke, opening another");
-        (handle, events) = loop {
+        loop {
             tokio::time::sleep(PAUSE).await;
             match connect() {
-                Ok(connected) => break connected,
-                Err(error) => tracing::error!(%error, "cannot open route netlink"),
+                Ok(connected) => (handle, events) = connected,
+                Err(error) => {
+                    tracing::error!(%error, "cannot open route netlink");
+                    continue;
+                }
             }
-        };
-        *shared.lock().unwrap_or_else(PoisonError::into_inner) = handle.clone();
-        let table = read_anew(&handle, &mut events).await;
-        sender.send_replace(Arc::new(table));
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = handle.clone();
+            if let Some(table) = read_anew(&handle, &mut events).await {
+                sender.send_replace(Arc::new(table));
+                break;
+            }
+        }
     }
 }
 
-/// Reads the table until no overflow falls into the reading.
-async fn read_anew(handle: &Handle, events: &mut Events) -> LinkTable {
+/// Reads the table until no overflow falls into the reading; `None` if the connection breaks.
+async fn read_anew(handle: &Handle, events: &mut Events) -> Option<LinkTable> {
     loop {
-        waiting(events).for_each(drop);
-        match dump(handle).await {
-            Ok(mut table) => {
-                let meanwhile: Vec<_> = waiting(events).collect();
-                if !meanwhile.iter().any(is_overflow) {
-                    apply(&mut table, &meanwhile);
-                    return table;
-                }
+        // The kernel reports an overflow ahead of the events that it could still queue. By the end of a first dump,
+        // which is thrown away, they have all come in, and go with it.
+        let read = match dump(handle).await {
+            Ok(_) => {
+                waiting(events).for_each(drop);
+                dump(handle).await
             }
+            Err(error) => Err(error),
+        };
+        let meanwhile: Vec<_> = waiting(events).collect();
+        // A dump on a connection that breaks can end early and look whole.
+        if events.is_terminated() {
+            return None;
+        }
+        match read {
+            Ok(mut table) if !meanwhile.iter().any(is_overflow) => {
+                apply(&mut table, &meanwhile);
+                return Some(table);
+            }
+            Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot read links and addresses from the kernel, trying again");
                 tokio::time::sleep(PAUSE).await;

@@ -115,6 +115,11 @@ impl Interface {
         self.state == State::Idle
     }
 
+    /// Whether final advertisements are going out.
+    pub(super) fn takes_leave(&self) -> bool {
+        self.state == State::Stopping
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }

@@ -163,6 +163,10 @@ impl Sockets {
     fn open(&mut self, index: u32, name: String) {
         self.close(index);
         let opened = Icmpv6Socket::open(&name, &[ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT]).and_then(|socket| {
+            if socket.index() != index {
+                // The name went to another link; the engine will hear of that.
+                return Err(ErrorCode::NotFound);
+            }
             socket.join(ipv6_address(ALL_ROUTERS))?;
             socket.join(ipv6_address(ALL_NODES))?;
             Ok(socket)
