@@ -48,6 +48,7 @@ impl Plugin for Radvd {
             // The first answer is what there is, at once, be it nothing: after it the plugin does its work.
             book.apply(&mut engine).await;
         }
+        metrics.note(now());
         let mut changing: Option<(Reply<_>, _)> = None;
         loop {
             sockets.obey(&mut engine).await;
@@ -70,11 +71,17 @@ impl Plugin for Radvd {
                     Request::Query(words, reply) => reply.send(report::report(&engine.status(now()), &words)),
                     Request::Stop => break,
                 },
-                () = book.apply(&mut engine).fuse() => {}
-                packets = sockets.receive().fuse() => sockets.hand_over(packets, &mut engine),
+                () = book.apply(&mut engine).fuse() => metrics.note(now()),
+                packets = sockets.receive().fuse() => {
+                    sockets.hand_over(packets, &mut engine);
+                    metrics.note(now());
+                }
                 () = timer.expired().fuse() => {
                     sockets.retry(now());
-                    engine.handle_timeout(now());
+                    if engine.poll_timeout().is_some_and(|at| at <= now()) {
+                        engine.handle_timeout(now());
+                        metrics.note(now());
+                    }
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! The engine's counters as metrics, at most a second behind.
+//! The engine's counters as metrics: brought up to date when things are quiet, so that no packet waits for them, and
+//! every few seconds when they never are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +9,10 @@ use portreeve_sdk::metrics::{Counter, Gauge, Label};
 use crate::engine::{Counters, InterfaceState, InterfaceStatus};
 use crate::{Engine, Instant};
 
-const INTERVAL: Duration = Duration::from_secs(1);
+/// Quiet for this long: now it holds up nobody.
+const QUIET: Duration = Duration::from_millis(200);
+/// The most that they lag behind.
+const BEHIND: Duration = Duration::from_secs(5);
 
 /// Name, help and value of each counter.
 type Series = (&'static str, &'static str, fn(&Counters) -> u64);
@@ -29,8 +33,8 @@ const SERIES: [Series; 8] = [
 #[derive(Default)]
 pub struct Metrics {
     interfaces: BTreeMap<String, Interface>,
-    synced: Option<Instant>,
-    behind: bool,
+    /// When something first happened, and last, that they do not show.
+    unseen: Option<(Instant, Instant)>,
 }
 
 struct Interface {
@@ -39,19 +43,23 @@ struct Interface {
 }
 
 impl Metrics {
-    /// When the metrics must be brought up to date, if they are behind.
-    pub fn next_sync(&self) -> Option<Instant> {
-        self.synced.filter(|_| self.behind).map(|at| at + INTERVAL)
+    /// Something happened that they do not show yet.
+    pub fn note(&mut self, now: Instant) {
+        let first = self.unseen.map_or(now, |(first, _)| first);
+        self.unseen = Some((first, now));
     }
 
-    /// Brings them up to date, or notes that they are behind.
+    /// When they must be brought up to date, if they are behind.
+    pub fn next_sync(&self) -> Option<Instant> {
+        self.unseen.map(|(first, last)| (last + QUIET).min(first + BEHIND))
+    }
+
+    /// Brings them up to date, if it is time.
     pub fn sync(&mut self, engine: &Engine, now: Instant) {
-        if self.synced.is_some_and(|at| now < at + INTERVAL) {
-            self.behind = true;
+        if self.next_sync().is_none_or(|at| now < at) {
             return;
         }
-        self.synced = Some(now);
-        self.behind = false;
+        self.unseen = None;
         let all = engine.status(now);
         let names: BTreeSet<&str> = all.iter().map(|status| status.name.as_str()).collect();
         // An interface that went takes its handles along; its series keep their last figures.
