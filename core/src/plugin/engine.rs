@@ -1,7 +1,7 @@
 //! The wasmtime engine, the epoch ticker, and how long a guest may compute.
 //!
 //! Every tick a computing guest is interrupted for a look at its [`Meter`]; a turn beyond [`TURN_LIMIT`] traps with a
-//! guest backtrace. The ticker sleeps while no guest computes: an idle router has no wake-ups from it.
+//! guest backtrace. The ticker sleeps from a second after the last guest computed: an idle router has no wake-ups from it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,6 +18,9 @@ use crate::host::State;
 
 /// How long a guest may compute without a wait.
 pub const TURN_LIMIT: Duration = Duration::from_millis(500);
+/// Ticks without a computing guest after which the ticker goes to sleep: to wake it costs the guest that begins, so
+/// not between the packets of a burst.
+const LINGER_TICKS: u32 = 100;
 /// How often a computing guest is looked at.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -103,9 +106,12 @@ impl Ticker {
         let (hand_over, handed) = std::sync::mpsc::channel::<std::sync::Weak<Self>>();
         let thread = std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
             let Ok(ticker) = handed.recv() else { return };
+            let mut idle = 0;
             // Ends with the last clone of the engine.
             while let Some(ticker) = ticker.upgrade() {
-                if ticker.computing.load(Ordering::SeqCst) == 0 {
+                idle = if ticker.computing.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
+                if idle > LINGER_TICKS {
+                    idle = 0;
                     ticker.asleep.store(true, Ordering::SeqCst);
                     // `enter` counts first and looks at `asleep` then: one of the two sees the other.
                     if ticker.computing.load(Ordering::SeqCst) == 0 {
