@@ -13,7 +13,7 @@ use super::bindings::portreeve::plugin::links::{
 use super::bindings::portreeve::plugin::types::ErrorCode;
 use super::types::{ip_out, prefix_out};
 use crate::grants::{Access, Grants};
-use crate::sys::{self, LinkTable};
+use crate::sys::{self, BoxFuture, Kernel, LinkTable};
 
 /// Follows links and addresses.
 pub struct LinkWatch {
@@ -53,45 +53,58 @@ impl State {
 
 impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
     async fn list_routes(accessor: &Accessor<T, Self>) -> Result<Result<Vec<wit::Route>, ErrorCode>> {
-        let asked = accessor.with(|mut access| {
-            let state = access.get();
-            let call = state.begin_call()?;
-            Ok::<_, wasmtime::Error>(state.check(Access::AnyLink).map(|()| (state.shared.kernel.routes(), call)))
-        })?;
-        let answer = match asked {
-            Ok((answer, _call)) => answer.await,
-            Err(denied) => return Ok(Err(denied)),
-        };
-        Ok(accessor.with(|mut access| {
-            let state = access.get();
-            let routes = answer.map_err(|error| state.os_error("list routes", &error))?;
-            let (table, grants) = state.now();
-            let visible = |route: &sys::Route| match route.index {
-                Some(index) => sees_index(&grants, &table, index),
-                None => grants.check(Access::EveryLink).is_ok(),
-            };
-            Ok(routes.into_iter().filter(visible).map(route_out).collect())
-        }))
+        list(
+            accessor,
+            "list routes",
+            |kernel| kernel.routes(),
+            |routes, grants, table| {
+                let visible = |route: &sys::Route| match route.index {
+                    Some(index) => sees_index(grants, table, index),
+                    None => grants.check(Access::EveryLink).is_ok(),
+                };
+                routes.into_iter().filter(visible).map(route_out).collect()
+            },
+        )
+        .await
     }
 
     async fn list_neighbours(accessor: &Accessor<T, Self>) -> Result<Result<Vec<wit::Neighbour>, ErrorCode>> {
-        let asked = accessor.with(|mut access| {
-            let state = access.get();
-            let call = state.begin_call()?;
-            Ok::<_, wasmtime::Error>(state.check(Access::AnyLink).map(|()| (state.shared.kernel.neighbours(), call)))
-        })?;
-        let answer = match asked {
-            Ok((answer, _call)) => answer.await,
-            Err(denied) => return Ok(Err(denied)),
-        };
-        Ok(accessor.with(|mut access| {
-            let state = access.get();
-            let neighbours = answer.map_err(|error| state.os_error("list neighbours", &error))?;
-            let (table, grants) = state.now();
-            let visible = |n: &sys::Neighbour| sees_index(&grants, &table, n.index);
-            Ok(neighbours.into_iter().filter(visible).map(neighbour_out).collect())
-        }))
+        list(
+            accessor,
+            "list neighbours",
+            |kernel| kernel.neighbours(),
+            |neighbours, grants, table| {
+                let visible = |n: &sys::Neighbour| sees_index(grants, table, n.index);
+                neighbours.into_iter().filter(visible).map(neighbour_out).collect()
+            },
+        )
+        .await
     }
+}
+
+/// Asks the kernel for a list, and shows of it what is granted.
+async fn list<T: Send + 'static, K, W>(
+    accessor: &Accessor<T, HasSelf<State>>,
+    what: &str,
+    ask: impl FnOnce(&dyn Kernel) -> BoxFuture<'static, std::io::Result<Vec<K>>>,
+    show: impl FnOnce(Vec<K>, &Grants, &LinkTable) -> Vec<W>,
+) -> Result<Result<Vec<W>, ErrorCode>> {
+    let asked = accessor.with(|mut access| -> Result<_> {
+        let state = access.get();
+        let call = state.begin_call()?;
+        Ok(state.check(Access::AnyLink).map(|()| (ask(&*state.shared.kernel), call)))
+    })?;
+    let (answer, _call) = match asked {
+        Ok(asked) => asked,
+        Err(denied) => return Ok(Err(denied)),
+    };
+    let answer = answer.await;
+    Ok(accessor.with(|mut access| {
+        let state = access.get();
+        let found = answer.map_err(|error| state.os_error(what, &error))?;
+        let (table, grants) = state.now();
+        Ok(show(found, &grants, &table))
+    }))
 }
 
 impl HostWatch for State {

@@ -159,19 +159,17 @@ impl State {
     }
 
     fn record(&self, level: LogLevel, message: &str, mut fields: Vec<(String, String)>, dropped: u64) {
-        {
-            if dropped > 0 {
-                fields.push(("records_dropped_before".to_owned(), dropped.to_string()));
-            }
-            let record = Record {
-                time: SystemTime::now(),
-                level,
-                plugin: Some(self.plugin.to_string()),
-                message: message.to_owned(),
-                fields,
-            };
-            self.meter.excuse(|| self.shared.logs.push(record));
+        if dropped > 0 {
+            fields.push(("records_dropped_before".to_owned(), dropped.to_string()));
         }
+        let record = Record {
+            time: SystemTime::now(),
+            level,
+            plugin: Some(self.plugin.to_string()),
+            message: message.to_owned(),
+            fields,
+        };
+        self.meter.excuse(|| self.shared.logs.push(record));
     }
 
     /// The plugin's error for a kernel's; what it cannot act on is logged here.
