@@ -21,8 +21,9 @@
 //!   [`grants::Grants::check`], which asks plan, manifest and operator for that one access.
 //! - **Nothing is touched before everything is planned.** [`runtime::planning`] loads and judges the whole file; a
 //!   mistake in it leaves the running configuration alone.
-//! - **A plugin holds up nobody.** It has a thread of its own, and limits on memory, tables, handles, records and
-//!   computing time, each of which ends its instance and no other.
+//! - **A plugin holds up nobody.** It has a thread of its own. Going beyond its memory, tables, waiting calls or
+//!   computing time ends its instance and no other; beyond its handles, series, facts or stored bytes it gets an error,
+//!   and beyond its rate of records they are dropped and counted.
 //! - **The supervisor is a function of events and time.** It has no clock and no tasks, so its tests need none.
 //! - **Machine code is our own.** Compiled components come from a cache whose files carry a MAC under the device's key.
 //!

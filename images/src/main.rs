@@ -27,7 +27,7 @@ Commands:
   build [--release] [--guests]  compile the core and its plugins, stage them in target/stage (or stage-release)
   demo                          build, then run a router and a client in network namespaces and show what happens
   test [FILTER]                 everything CI runs; with FILTER only the tests whose name contains it
-  check                         only the quick rules of `test`: directions, file lengths, unsafe, licences
+  check                         only the quick rules of `test`: directions, head comments, lengths, unsafe, licences
   bench radvd                   measure against Debian's radvd: `name<TAB>value<TAB>unit` on stdout
 
 Example: cargo xtask test rs_flood
