@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `cursor.rs` | [`Reader`](cursor::Reader) and [`Writer`](cursor::Writer): the only code that indexes bytes |
 //! | `checksum.rs` | the Internet checksum (RFC 1071) and the IPv6 pseudo header (RFC 8200 section 8.1) |
+//! | `ipv4.rs` | the IPv4 header with its options (RFC 791) |
+//! | `ipv6.rs` | the IPv6 header, the walk over extension headers (RFC 8200) |
+//! | `tcp.rs` | the TCP header with its options (RFC 9293) |
 //! | `icmpv6.rs` | ICMPv6 type numbers, the checksum field |
 //! | `nd/` | Neighbor Discovery: router solicitations and advertisements, their options |
 //!
@@ -19,6 +22,9 @@
 pub mod checksum;
 pub mod cursor;
 pub mod icmpv6;
+pub mod ipv4;
+pub mod ipv6;
 pub mod nd;
+pub mod tcp;
 
 pub use cursor::EmitError;
