@@ -14,7 +14,6 @@ use portreeve::plugin::engine::TURN_LIMIT;
 use portreeve::plugin::instance::{Command, Ended, Event, Instance, Start, What};
 use portreeve::plugin::{Loader, PluginEngine};
 use portreeve::stores::logs::LogStore;
-use portreeve::stores::storage::StorageStore;
 use portreeve::sys::fake::FakeKernel;
 use portreeve::sys::{Address, Link, Received, Route};
 use portreeve_tests::lab::Stage;
@@ -43,13 +42,9 @@ impl Host {
         kernel.set_address(address(2, "fe80::1"));
         kernel.set_address(address(3, "2001:db8::3"));
         let directory = tempfile::tempdir().unwrap();
-        let shared = Shared {
-            kernel: Arc::new(kernel.clone()),
-            logs: LogStore::new(LogLevel::Debug, false),
-            metrics: Default::default(),
-            facts: Default::default(),
-            storage: Arc::new(StorageStore::new(directory.path().join("v"), directory.path().join("f"))),
-        };
+        let logs = LogStore::new(LogLevel::Debug, false);
+        let (state, flash) = (directory.path().join("state"), directory.path().join("flash"));
+        let shared = Shared::new(Arc::new(kernel.clone()), logs, &state, &flash);
         let loader = Loader::new(PluginEngine::new().unwrap(), None).unwrap();
         Self { kernel, shared: Arc::new(shared), loader, directory }
     }

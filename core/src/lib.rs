@@ -41,6 +41,7 @@ pub mod control;
 pub mod grants;
 pub mod host;
 pub mod plugin;
+pub mod reconcile;
 pub mod runtime;
 pub mod stores;
 pub mod supervisor;

@@ -13,7 +13,6 @@ use crate::plugin::cache::Cache;
 use crate::plugin::{Loader, PluginEngine};
 use crate::runtime::options::Options;
 use crate::stores::logs::LogStore;
-use crate::stores::storage::StorageStore;
 use crate::sys::fake::FakeKernel;
 
 /// Why a command failed, in a line for stderr.
@@ -25,13 +24,7 @@ type Offline = (Loader, Arc<Shared>);
 /// What planning needs, without a daemon and without the kernel: a machine without links serves, since an
 /// instance that plans has no grant to look at any.
 fn offline(options: &Options, logs: &LogStore) -> Result<Offline, Failed> {
-    let shared = Shared {
-        kernel: Arc::new(FakeKernel::new()),
-        logs: logs.clone(),
-        metrics: Default::default(),
-        facts: Default::default(),
-        storage: Arc::new(StorageStore::new(options.state.join("storage"), options.flash.join("storage"))),
-    };
+    let shared = Shared::new(Arc::new(FakeKernel::new()), logs.clone(), &options.state, &options.flash);
     let engine = PluginEngine::new().map_err(|e| format!("cannot start the WebAssembly engine: {e:#}"))?;
     // What a core has compiled is used, but a command that only looks leaves nothing behind.
     let cache = Cache::open_existing(&options.flash).ok();

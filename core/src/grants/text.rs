@@ -5,11 +5,29 @@
 
 use std::collections::BTreeSet;
 
-use portreeve_config::{Diagnostics, Value, did_you_mean};
+use portreeve_config::{Diagnostics, NamePattern, Value, did_you_mean};
+use portreeve_network::Prefix;
 
 use super::{FactKind, Need, Pattern};
 
-const NAMES: [&str; 5] = ["Links", "Icmpv6", "Publish", "Watch", "Storage"];
+const NAMES: [&str; 16] = [
+    "Links",
+    "Icmpv6",
+    "Publish",
+    "Watch",
+    "Storage",
+    "Configure",
+    "Create",
+    "Route",
+    "Tables",
+    "Sysctl",
+    "Module",
+    "Tun",
+    "Ipv4",
+    "Resolve",
+    "Key",
+    "Netlink",
+];
 
 /// Writes a need so that it can be pasted into `allow`.
 #[must_use]
@@ -23,6 +41,23 @@ pub fn need_to_text(need: &Need) -> String {
         Need::Publish(kind) => format!("Publish({kind:?})"),
         Need::Watch(kind) => format!("Watch({kind:?})"),
         Need::Storage { volatile, flash } => format!("Storage(volatile: {volatile}, flash: {flash})"),
+        Need::Configure(pattern) => format!("Configure(\"{pattern}\")"),
+        Need::Create { interfaces, kinds } => {
+            let kinds = kinds.iter().map(|kind| format!("\"{kind}\"")).collect::<Vec<_>>().join(", ");
+            format!("Create(interfaces: \"{interfaces}\", kinds: [{kinds}])")
+        }
+        Need::Route(prefix) => format!("Route(\"{prefix}\")"),
+        Need::Tables { first, last } => format!("Tables(first: {first}, last: {last})"),
+        Need::Sysctl(name) => format!("Sysctl(\"{name}\")"),
+        Need::Module(name) => format!("Module(\"{name}\")"),
+        Need::Tun(pattern) => format!("Tun(\"{pattern}\")"),
+        Need::Ipv4 { protocol, remotes } => format!("Ipv4(protocol: {protocol}, remotes: \"{remotes}\")"),
+        Need::Resolve(name) => format!("Resolve(\"{name}\")"),
+        Need::Key(name) => format!("Key(\"{name}\")"),
+        Need::Netlink { family, send } => {
+            let send = send.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            format!("Netlink(family: {family}, send: [{send}])")
+        }
     }
 }
 
@@ -49,6 +84,43 @@ pub fn need_from_value(value: &Value<'_>, d: &mut Diagnostics) -> Option<Need> {
             fields.finish(d);
             Some(Need::Storage { volatile: volatile?, flash: flash? })
         }
+        "Configure" => pattern(&inner(value, d)?, d).map(Need::Configure),
+        "Tun" => pattern(&inner(value, d)?, d).map(Need::Tun),
+        "Route" => prefix(&inner(value, d)?, d).map(Need::Route),
+        "Sysctl" => other_name(&inner(value, d)?, d).map(Need::Sysctl),
+        "Module" => other_name(&inner(value, d)?, d).map(Need::Module),
+        "Resolve" => other_name(&inner(value, d)?, d).map(Need::Resolve),
+        "Key" => other_name(&inner(value, d)?, d).map(Need::Key),
+        "Create" => {
+            let mut fields = value.fields(d)?;
+            let interfaces = fields.require("interfaces", d).and_then(|v| pattern(&v, d));
+            let kinds = fields.require("kinds", d).map(|v| v.list(d)).unwrap_or_default();
+            let kinds = kinds.iter().filter_map(|v| v.get::<String>(d)).map(|kind| kind.value).collect();
+            fields.finish(d);
+            Some(Need::Create { interfaces: interfaces?, kinds })
+        }
+        "Tables" => {
+            let mut fields = value.fields(d)?;
+            let mut number = |name| fields.require(name, d).and_then(|v| v.get::<u32>(d)).map(|n| n.value);
+            let (first, last) = (number("first"), number("last"));
+            fields.finish(d);
+            Some(Need::Tables { first: first?, last: last? })
+        }
+        "Ipv4" => {
+            let mut fields = value.fields(d)?;
+            let protocol = fields.require("protocol", d).and_then(|v| v.get::<u8>(d)).map(|n| n.value);
+            let remotes = fields.require("remotes", d).and_then(|v| prefix(&v, d));
+            fields.finish(d);
+            Some(Need::Ipv4 { protocol: protocol?, remotes: remotes? })
+        }
+        "Netlink" => {
+            let mut fields = value.fields(d)?;
+            let family = fields.require("family", d).and_then(|v| v.get::<u8>(d)).map(|n| n.value);
+            let send = fields.take("send").map(|v| v.list(d)).unwrap_or_default();
+            let send = send.iter().filter_map(|v| v.get::<u16>(d)).map(|n| n.value).collect();
+            fields.finish(d);
+            Some(Need::Netlink { family: family?, send })
+        }
         other => {
             let span = value.name().map_or_else(|| value.span(), |n| n.span);
             let hint = did_you_mean(other, NAMES)
@@ -74,4 +146,12 @@ fn pattern(value: &Value<'_>, d: &mut Diagnostics) -> Option<Pattern> {
 
 fn types(value: &Value<'_>, d: &mut Diagnostics) -> BTreeSet<u8> {
     value.list(d).iter().filter_map(|v| v.get::<u8>(d)).map(|n| n.value).collect()
+}
+
+fn prefix(value: &Value<'_>, d: &mut Diagnostics) -> Option<Prefix> {
+    value.parse::<portreeve_config::IpPrefix>(d, "a prefix such as \"2001:db8::/32\"").map(|p| p.value.into())
+}
+
+fn other_name(value: &Value<'_>, d: &mut Diagnostics) -> Option<NamePattern> {
+    value.parse::<NamePattern>(d, "a name, or a pattern with `*`").map(|p| p.value)
 }

@@ -13,5 +13,8 @@ wasmtime::component::bindgen!({
         "portreeve:plugin/metrics.gauge": crate::host::metrics::Gauge,
         "portreeve:plugin/metrics.histogram": crate::host::metrics::Histogram,
         "portreeve:plugin/raw-ip.icmpv6-socket": crate::host::raw_ip::Icmpv6Handle,
+        "portreeve:plugin/raw-ip.ipv4-socket": crate::host::ipv4::Ipv4Handle,
+        "portreeve:plugin/tun.device": crate::host::tun::TunHandle,
+        "portreeve:plugin/netlink.socket": crate::host::netlink::NetlinkHandle,
     },
 });

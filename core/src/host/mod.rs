@@ -8,15 +8,21 @@ pub mod bindings;
 mod clock;
 pub mod facts;
 mod instance;
+pub mod ipv4;
 pub mod links;
 mod log;
 pub mod metrics;
+mod names;
+pub mod netlink;
+pub mod network;
 mod random;
 pub mod raw_ip;
 mod storage;
+pub mod tun;
 mod types;
 mod wasi;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
@@ -28,7 +34,9 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use crate::config::{Limits, LogLevel};
 use crate::grants::{Access, Grants};
 use crate::plugin::limits::{LimitError, Limiter, Meter};
+use crate::reconcile::Reconciler;
 use crate::stores::facts::FactStore;
+use crate::stores::keys::KeyStore;
 use crate::stores::logs::{LogStore, RateLimit, Record};
 use crate::stores::metrics::{MAX_SERIES, MetricStore};
 use crate::stores::storage::StorageStore;
@@ -40,8 +48,10 @@ pub use wasi::ALLOWED_IMPORTS as WASI_IMPORTS;
 /// The version of the WIT package that is served: major, minor, patch.
 pub const WIT_VERSION: (u64, u64, u64) = (0, 1, 0);
 /// The interfaces of the package that a plugin may import.
-pub const WIT_IMPORTS: [&str; 10] =
-    ["types", "clock", "random", "log", "metrics", "links", "raw-ip", "storage", "facts", "instance"];
+pub const WIT_IMPORTS: [&str; 14] = [
+    "types", "clock", "random", "log", "metrics", "links", "network", "raw-ip", "tun", "netlink", "names", "storage",
+    "facts", "instance",
+];
 
 /// Calls that may wait at the host beside one for each handle: sleeps, mostly.
 const SPARE_CALLS: usize = 256;
@@ -58,6 +68,23 @@ pub struct Shared {
     pub facts: FactStore,
     /// Stored values.
     pub storage: Arc<StorageStore>,
+    /// Brings the network to what plugins state.
+    pub reconciler: Reconciler,
+}
+
+impl Shared {
+    /// Nothing stored yet; what lasts until the machine stops lies in `state`, what lasts longer in `flash`.
+    #[must_use]
+    pub fn new(kernel: Arc<dyn Kernel>, logs: LogStore, state: &Path, flash: &Path) -> Self {
+        Self {
+            reconciler: Reconciler::new(kernel.clone(), state.join("network"), KeyStore::new(flash.join("keys"))),
+            kernel,
+            logs,
+            metrics: MetricStore::default(),
+            facts: FactStore::default(),
+            storage: Arc::new(StorageStore::new(state.join("storage"), flash.join("storage"))),
+        }
+    }
 }
 
 /// What an instance says of itself.

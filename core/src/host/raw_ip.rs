@@ -83,7 +83,7 @@ impl State {
 
     /// The name that the interface has now: grants are about names, sockets are bound to indexes, and an interface
     /// can be renamed.
-    fn name_of(&self, index: u32) -> Result<String, ErrorCode> {
+    pub(super) fn name_of(&self, index: u32) -> Result<String, ErrorCode> {
         let table = self.shared.kernel.links();
         let name = table.borrow().links.get(&index).map(|link| link.name.clone());
         name.ok_or(ErrorCode::Gone)

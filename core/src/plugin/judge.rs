@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::load::one_line;
 use super::{LoadError, Loaded, PluginEngine};
 use crate::config::Limits;
-use crate::grants::{Grants, Need, Pattern};
+use crate::grants::{Grants, NamePattern, Need, Pattern};
 use crate::host::bindings::exports::portreeve::plugin::lifecycle as wit;
 use crate::host::{Purpose, Shared, State};
 
@@ -168,6 +168,10 @@ fn needs_in(needs: Vec<wit::Need>) -> Result<Vec<Need>, LoadError> {
     let pattern = |text: &str| {
         Pattern::new(text).ok_or_else(|| LoadError::Describe(format!("{text:?} is no interface name or pattern")))
     };
+    let other_name = |text: &str| {
+        NamePattern::new(text).ok_or_else(|| LoadError::Describe(format!("{text:?} is no name or pattern of names")))
+    };
+    let prefix = |prefix| crate::host::network::prefix_in(prefix);
     let need = |need| {
         Ok(match need {
             wit::Need::Links(text) => Need::Links(pattern(&text)?),
@@ -179,6 +183,19 @@ fn needs_in(needs: Vec<wit::Need>) -> Result<Vec<Need>, LoadError> {
             wit::Need::Publish(kind) => Need::Publish(crate::host::facts::kind_in(kind)),
             wit::Need::Watch(kind) => Need::Watch(crate::host::facts::kind_in(kind)),
             wit::Need::Storage(n) => Need::Storage { volatile: n.volatile, flash: n.flash },
+            wit::Need::Configure(text) => Need::Configure(pattern(&text)?),
+            wit::Need::Create(n) => {
+                Need::Create { interfaces: pattern(&n.interfaces)?, kinds: n.kinds.into_iter().collect() }
+            }
+            wit::Need::Route(destination) => Need::Route(prefix(destination)),
+            wit::Need::Tables(n) => Need::Tables { first: n.first, last: n.last },
+            wit::Need::Sysctl(text) => Need::Sysctl(other_name(&text)?),
+            wit::Need::Module(text) => Need::Module(other_name(&text)?),
+            wit::Need::Tun(text) => Need::Tun(pattern(&text)?),
+            wit::Need::Ipv4(n) => Need::Ipv4 { protocol: n.protocol, remotes: prefix(n.remotes) },
+            wit::Need::Resolve(text) => Need::Resolve(other_name(&text)?),
+            wit::Need::Key(text) => Need::Key(other_name(&text)?),
+            wit::Need::Netlink(n) => Need::Netlink { family: n.family, send: n.send.into_iter().collect() },
         })
     };
     needs.into_iter().map(need).collect()

@@ -55,6 +55,8 @@ impl Core {
         self.shared.logs.remove_all(name);
         self.shared.facts.remove_all(name);
         self.shared.metrics.remove_all(name);
+        let (shared, name) = (self.shared.clone(), name.to_owned());
+        tokio::spawn(async move { shared.reconciler.release(&name).await });
     }
 
     fn apply_system(&self, system: &System) {

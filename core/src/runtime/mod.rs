@@ -26,8 +26,8 @@ use crate::host::Shared;
 use crate::plugin::instance::{Command, Ended, Event, Instance, Start, What};
 use crate::plugin::{Loader, PluginEngine};
 use crate::stores::logs::LogStore;
-use crate::stores::storage::StorageStore;
 use crate::supervisor::{Action, Supervisor};
+use crate::sys::Kernel;
 use crate::sys::linux::{LinuxKernel, process};
 use apply::Entry;
 use options::Options;
@@ -151,13 +151,8 @@ impl Core {
         let mut signals = Signals::new().map_err(os("catch signals"))?;
         let source = Source::read(&options.config)?;
         let kernel = LinuxKernel::start().await.map_err(os("read links from the kernel (route netlink)"))?;
-        let shared = Arc::new(Shared {
-            kernel: Arc::new(kernel),
-            logs: logs.clone(),
-            metrics: Default::default(),
-            facts: Default::default(),
-            storage: Arc::new(StorageStore::new(options.state.join("storage"), options.flash.join("storage"))),
-        });
+        let kernel: Arc<dyn Kernel> = Arc::new(kernel);
+        let shared = Arc::new(Shared::new(kernel, logs.clone(), &options.state, &options.flash));
         let engine = PluginEngine::new().map_err(StartError::Engine)?;
         let loader = Loader::new(engine, options.open_cache()).map_err(StartError::Engine)?;
         let plan = tokio::select! {
@@ -198,6 +193,8 @@ impl Core {
             told_status: String::new(),
             unanswered: BTreeMap::new(),
         };
+        let named = plan.plugins.iter().map(|plugin| plugin.config.name.value.clone()).collect();
+        core.shared.reconciler.keep_only(&named).await;
         core.apply(plan);
         process::release_free_memory();
         tracing::info!(

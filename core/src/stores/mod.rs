@@ -4,6 +4,7 @@
 //! convert, and delegate to them. Each has named bounds.
 
 pub mod facts;
+pub mod keys;
 pub mod logs;
 pub mod metrics;
 pub mod storage;

@@ -5,12 +5,16 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::{Address, BoxFuture, Icmpv6Socket, Kernel, Link, LinkTable, Neighbour, Received, Route, Transmit};
+use super::network::{Change, Changed, Found, Hardware};
+use super::{
+    Address, BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, Link, LinkTable, Neighbour, NetlinkSocket, Received, Route,
+    Transmit, TunDevice, WireGuardSettings,
+};
 
 /// The fake. Clones share the same state.
 #[derive(Clone)]
@@ -26,6 +30,8 @@ struct Shared {
     sent: VecDeque<(u32, Transmit)>,
     routes: Vec<Route>,
     neighbours: Vec<Neighbour>,
+    found: Found,
+    changes: Vec<Change>,
     flood: Option<(u32, Received)>,
 }
 
@@ -76,6 +82,17 @@ impl FakeKernel {
     /// Sets what `routes` answers.
     pub fn set_routes(&self, routes: Vec<Route>) {
         lock(&self.shared).routes = routes;
+    }
+
+    /// Sets what `found` answers. Changes do not alter it.
+    pub fn set_found(&self, found: Found) {
+        lock(&self.shared).found = found;
+    }
+
+    /// Takes the changes that were asked for.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        std::mem::take(&mut lock(&self.shared).changes)
     }
 
     /// Hands a packet to every socket on the interface that the kernel would hand it to.
@@ -153,6 +170,60 @@ impl Kernel for FakeKernel {
         shared.sockets.retain(|s| Arc::strong_count(s) > 1);
         shared.sockets.push(socket.clone());
         Ok(socket)
+    }
+
+    fn found(&self) -> BoxFuture<'static, io::Result<Found>> {
+        let found = lock(&self.shared).found.clone();
+        Box::pin(async { Ok(found) })
+    }
+
+    fn change(&self, changes: Vec<Change>) -> BoxFuture<'static, io::Result<Vec<Changed>>> {
+        let answers = changes.iter().map(|_| Ok(())).collect();
+        lock(&self.shared).changes.extend(changes);
+        Box::pin(async { Ok(answers) })
+    }
+
+    fn probe(&self, _: &str) -> BoxFuture<'static, Changed> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn load_module(&self, name: &str) -> BoxFuture<'static, Result<(), String>> {
+        let text = format!("the fake has no kernel module {name}");
+        Box::pin(async { Err(text) })
+    }
+
+    fn is_loadable(&self, _: &str) -> bool {
+        false
+    }
+
+    fn set_wireguard(&self, _: &str, _: WireGuardSettings) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn sysctl(&self, _: &str) -> io::Result<String> {
+        Err(errno(libc::ENOENT))
+    }
+
+    fn hardware(&self) -> Vec<Hardware> {
+        let hardware =
+            |link: &Link| Hardware { index: link.index, permanent_mac: link.mac.clone(), ..Hardware::default() };
+        self.links.borrow().links.values().map(hardware).collect()
+    }
+
+    fn open_tun(&self, _: &str) -> io::Result<Arc<dyn TunDevice>> {
+        Err(errno(libc::ENODEV))
+    }
+
+    fn open_ipv4(&self, _: u8, _: Option<Ipv4Addr>, _: Option<Ipv4Addr>) -> io::Result<Arc<dyn Ipv4Socket>> {
+        Err(errno(libc::EOPNOTSUPP))
+    }
+
+    fn open_netlink(&self, _: u8) -> io::Result<Arc<dyn NetlinkSocket>> {
+        Err(errno(libc::EPROTONOSUPPORT))
+    }
+
+    fn resolve(&self, _: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Link-layer address, 0 to 32 bytes.
     pub mac: Vec<u8>,
+    /// The link-layer address it was made with; empty if it has none.
+    pub permanent_mac: Vec<u8>,
     /// Bytes.
     pub mtu: u32,
     /// IFF_UP.

@@ -5,13 +5,15 @@
 //! links that a test sets and packets that a test exchanges, so that the host interfaces run without rights.
 
 pub mod fake;
+pub mod frames;
 pub mod links;
 pub mod linux;
+pub mod network;
 pub mod precompiled;
 
 use std::future::Future;
 use std::io;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -40,6 +42,141 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// The kernel's: EPERM, ENODEV, EAFNOSUPPORT, EMFILE …
     fn open_icmpv6(&self, index: u32, receive: &[u8]) -> io::Result<Arc<dyn Icmpv6Socket>>;
+
+    /// What there is, for reconciling.
+    fn found(&self) -> BoxFuture<'static, io::Result<network::Found>>;
+
+    /// Carries changes out in their order; the answers stand in the same order.
+    fn change(&self, changes: Vec<network::Change>) -> BoxFuture<'static, io::Result<Vec<network::Changed>>>;
+
+    /// Whether links of a kind can be made; EOPNOTSUPP if not.
+    fn probe(&self, kind: &str) -> BoxFuture<'static, network::Changed>;
+
+    /// Loads a kernel module, unless it is there. The error is a text that says what is missing.
+    fn load_module(&self, name: &str) -> BoxFuture<'static, Result<(), String>>;
+
+    /// Whether a module lies ready to be loaded, and is not.
+    fn is_loadable(&self, name: &str) -> bool;
+
+    /// Sets up a WireGuard link that was made.
+    fn set_wireguard(&self, name: &str, settings: WireGuardSettings) -> BoxFuture<'static, io::Result<()>>;
+
+    /// A kernel parameter below `net`, named with slashes.
+    ///
+    /// # Errors
+    /// ENOENT.
+    fn sysctl(&self, name: &str) -> io::Result<String>;
+
+    /// The hardware behind the links.
+    fn hardware(&self) -> Vec<network::Hardware>;
+
+    /// Takes hold of a tun device. Must be called where it will be used.
+    ///
+    /// # Errors
+    /// ENODEV, EBUSY if somebody else holds it, EOPNOTSUPP.
+    fn open_tun(&self, name: &str) -> io::Result<Arc<dyn TunDevice>>;
+
+    /// A raw IPv4 socket of a protocol. Must be called where it will be used.
+    ///
+    /// # Errors
+    /// EADDRNOTAVAIL if `local` is not ours, ENETUNREACH, EPERM.
+    fn open_ipv4(
+        &self,
+        protocol: u8,
+        local: Option<Ipv4Addr>,
+        remote: Option<Ipv4Addr>,
+    ) -> io::Result<Arc<dyn Ipv4Socket>>;
+
+    /// A netlink socket of a family. Must be called where it will be used.
+    ///
+    /// # Errors
+    /// EPROTONOSUPPORT.
+    fn open_netlink(&self, family: u8) -> io::Result<Arc<dyn NetlinkSocket>>;
+
+    /// The addresses of a host name, by the machine's resolver.
+    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+}
+
+pub use linux::wireguard::{Peer as WireGuardPeer, Settings as WireGuardSettings};
+
+/// A tun device that is held. Batches are those of [`frames`]; each frame begins with a virtio_net_hdr of 10 bytes.
+pub trait TunDevice: Send + Sync {
+    /// Its interface.
+    fn index(&self) -> u32;
+
+    /// Waits for packets and takes those that are there, about `max` bytes. Dropping the future loses nothing.
+    fn receive(&self, max: usize) -> BoxFuture<'_, io::Result<Vec<u8>>>;
+
+    /// Hands packets to the kernel. EINVAL where the batch is malformed.
+    fn send(&self, batch: Vec<u8>) -> BoxFuture<'_, io::Result<Written>>;
+}
+
+/// What became of a batch for a tun device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Frames that were taken.
+    pub frames: u32,
+    /// Frames that were refused.
+    pub dropped: u32,
+}
+
+/// A raw IPv4 socket. Batches are those of [`frames`], of whole packets.
+pub trait Ipv4Socket: Send + Sync {
+    /// Waits for packets and takes those that are there, about `max` bytes. Dropping the future loses nothing.
+    fn receive(&self, max: usize) -> BoxFuture<'_, io::Result<Vec<u8>>>;
+
+    /// Sends packets. EINVAL where the batch is malformed, and for what is no IPv4 packet.
+    fn send(&self, batch: Vec<u8>) -> BoxFuture<'_, io::Result<Ipv4Sent>>;
+
+    /// Waits for ICMP errors and takes up to `max` of those that are there.
+    fn errors(&self, max: usize) -> BoxFuture<'_, io::Result<Vec<IcmpError>>>;
+}
+
+/// What became of a batch of packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ipv4Sent {
+    /// Taken.
+    pub packets: u32,
+    /// EMSGSIZE.
+    pub too_big: u32,
+    /// ENETUNREACH and its like.
+    pub unreachable: u32,
+    /// ENOBUFS.
+    pub queue_full: u32,
+    /// Anything else.
+    pub refused: u32,
+}
+
+/// An ICMP error for a packet that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// Who said so; none if it was our kernel.
+    pub reporter: Option<Ipv4Addr>,
+    /// To whom the packet had gone.
+    pub destination: Ipv4Addr,
+    /// ICMP type.
+    pub kind: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// Bytes; 0 if unknown.
+    pub mtu: u32,
+    /// The payload of the packet, as much as was quoted.
+    pub quoted: Vec<u8>,
+}
+
+/// A netlink socket.
+pub trait NetlinkSocket: Send + Sync {
+    /// Joins a multicast group.
+    ///
+    /// # Errors
+    /// EINVAL, EPERM.
+    fn join(&self, group: u32) -> io::Result<()>;
+
+    /// Sends messages as one datagram.
+    fn send(&self, messages: Vec<u8>) -> BoxFuture<'_, io::Result<()>>;
+
+    /// Waits for a datagram. Dropping the future loses nothing.
+    fn receive(&self) -> BoxFuture<'_, io::Result<Vec<u8>>>;
 }
 
 /// A raw ICMPv6 socket that is bound to one interface.

@@ -5,14 +5,15 @@ use super::{Source, is_guest, scan};
 use crate::metadata::{Metadata, Package};
 
 /// Modules of the core and what each may name of the others. A module that is not listed may use all.
-const CORE: [(&str, &[&str]); 7] = [
+const CORE: [(&str, &[&str]); 8] = [
     ("supervisor", &[]),
     ("grants", &[]),
     ("sys", &[]),
     ("config", &["grants"]),
     ("stores", &["config", "grants", "sys"]),
-    ("host", &["config", "grants", "stores", "sys", "plugin::limits"]),
-    ("plugin", &["config", "grants", "host", "stores", "sys", "supervisor"]),
+    ("reconcile", &["stores", "sys"]),
+    ("host", &["config", "grants", "reconcile", "stores", "sys", "plugin::limits"]),
+    ("plugin", &["config", "grants", "host", "reconcile", "stores", "sys", "supervisor"]),
 ];
 
 /// A line per dependency between members that is not allowed.
@@ -37,10 +38,13 @@ fn may_depend(package: &Package, to: &str, target: Option<&str>) -> bool {
     match package.name.as_str() {
         "portreeve-tests" => true,
         "xtask" | "portreeve-config" | "portreeve-packet" => false,
-        "portreeve" | "portreeve-sdk" => to == "portreeve-config",
-        name if is_guest(name) => matches!(to, "portreeve-config" | "portreeve-packet" | "portreeve-sdk"),
+        "portreeve-network" => to == "portreeve-config",
+        "portreeve" | "portreeve-sdk" => matches!(to, "portreeve-config" | "portreeve-network"),
+        name if is_guest(name) => {
+            matches!(to, "portreeve-config" | "portreeve-network" | "portreeve-packet" | "portreeve-sdk")
+        }
         _ if is_plugin => match to {
-            "portreeve-config" | "portreeve-packet" => true,
+            "portreeve-config" | "portreeve-network" | "portreeve-packet" => true,
             "portreeve-sdk" => target.is_some_and(|target| target.contains("wasm32")),
             _ => false,
         },

@@ -23,7 +23,7 @@ pub mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use net::{IpPrefix, Ipv4Prefix, Ipv6Prefix, PrefixError};
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{NamePattern, NamePatternError, Pattern, PatternError};
 pub use span::{Position, Span, Spanned};
 pub use suggest::did_you_mean;
 pub use value::{Fields, Value};

@@ -84,6 +84,68 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// A name that is not an interface's (a host name, a key, a kernel parameter), or a pattern of such.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamePattern {
+    text: String,
+}
+
+/// Longest name in bytes: the longest host name (RFC 1035 section 2.3.4).
+const MAX_OTHER_NAME: usize = 255;
+
+impl NamePattern {
+    /// A pattern, if the text is one: 1 to 255 printable ASCII characters without blanks.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let legal = !text.is_empty() && text.len() <= MAX_OTHER_NAME && text.bytes().all(|b| b.is_ascii_graphic());
+        legal.then(|| Self { text: text.to_owned() })
+    }
+
+    /// The text as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `name` is meant.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        glob(self.text.as_bytes(), name.as_bytes())
+    }
+
+    /// Whether every name that `other` stands for is one of this pattern's; never a wrong yes.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        glob(self.text.as_bytes(), other.text.as_bytes())
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a text is no [`NamePattern`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamePatternError;
+
+impl fmt::Display for NamePatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not 1 to {MAX_OTHER_NAME} printable characters without blanks")
+    }
+}
+
+impl core::error::Error for NamePatternError {}
+
+impl FromStr for NamePattern {
+    type Err = NamePatternError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text).ok_or(NamePatternError)
+    }
+}
+
 /// One resume point: linear in practice, quadratic at worst, never exponential. A `*` in `text` matches only
 /// under a `*` of the pattern.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {

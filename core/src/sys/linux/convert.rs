@@ -108,6 +108,7 @@ pub fn link(message: &LinkMessage) -> Option<Link> {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(mac) => link.mac = mac.iter().copied().take(32).collect(),
+            LinkAttribute::PermAddress(mac) => link.permanent_mac = mac.iter().copied().take(32).collect(),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Controller(index) if *index != 0 => link.controller = Some(*index),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
@@ -219,15 +220,7 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 /// A neighbour; `None` without an IP address, or for entries of the kernel's own (NOARP).
 #[must_use]
 pub fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
-    let (mut address, mut mac) = (None, Vec::new());
-    for attribute in &message.attributes {
-        match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(a)) => address = Some(IpAddr::from(*a)),
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(a)) => address = Some(IpAddr::from(*a)),
-            NeighbourAttribute::LinkLayerAddress(bytes) => mac = bytes.iter().copied().take(32).collect(),
-            _ => {}
-        }
-    }
+    let (address, mac) = neighbour_parts(message);
     let state = message.header.state;
     if state == NeighbourState::Noarp {
         return None;
@@ -239,4 +232,18 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
         usable: !matches!(state, NeighbourState::Incomplete | NeighbourState::Failed | NeighbourState::None),
         router: message.header.flags.contains(NeighbourFlags::Router),
     })
+}
+
+/// Address and link-layer address of an entry.
+pub fn neighbour_parts(message: &NeighbourMessage) -> (Option<IpAddr>, Vec<u8>) {
+    let (mut address, mut mac) = (None, Vec::new());
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(a)) => address = Some(IpAddr::from(*a)),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(a)) => address = Some(IpAddr::from(*a)),
+            NeighbourAttribute::LinkLayerAddress(bytes) => mac = bytes.iter().copied().take(32).collect(),
+            _ => {}
+        }
+    }
+    (address, mac)
 }

@@ -3,7 +3,7 @@
 //! It is bound to its device, lets only the wanted types through (ICMP6_FILTER) and gets multicasts only of
 //! groups it joined itself, so a thousand interfaces mean a thousand sockets that never wake each other,
 //! and no socket comes near the limit of memberships (net.core.optmem_max).
-#![expect(unsafe_code, reason = "ICMP6_FILTER has no safe wrapper; AsyncFd asks for a promise")]
+#![expect(unsafe_code, reason = "ICMP6_FILTER has no safe wrapper")]
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6};
@@ -15,6 +15,7 @@ use nix::sys::socket::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::register;
 use crate::sys::{BoxFuture, Icmpv6Socket, Received, Transmit};
 
 /// Largest ICMPv6 message in bytes.
@@ -45,9 +46,7 @@ impl Socket {
         socket.set_multicast_loop_v6(false)?;
         socket.set_multicast_if_v6(index)?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        // SAFETY: the descriptor is owned by the `AsyncFd` and closed only when that is dropped.
-        let fd = unsafe { AsyncFd::register_with_interest(socket.into(), Interest::READABLE | Interest::WRITABLE) }?;
-        Ok(Self { fd, index })
+        Ok(Self { fd: register(socket.into())?, index })
     }
 
     fn receive_now(&self, buffer: &mut [u8]) -> io::Result<Received> {

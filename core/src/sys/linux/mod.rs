@@ -1,22 +1,39 @@
 //! Linux behind the [`Kernel`] trait: route netlink for what there is, raw sockets for packets.
 //!
-//! `mirror` keeps the table of links and addresses, `convert` turns netlink messages into plain values,
-//! `icmpv6` is the socket, `process` what concerns our own process and machine.
+//! `mirror` keeps the table of links and addresses, `convert` turns netlink messages into plain values, `network` reads and
+//! changes what there is for reconciling, `icmpv6`, `ipv4`, `netlink` and `tun` are what packets go through, `sysctl`,
+//! `modules` and `wireguard` what their names say, `process` what concerns our own process and machine.
+#![expect(unsafe_code, reason = "AsyncFd asks for a promise")]
 
 pub mod convert;
 mod icmpv6;
+mod ipv4;
 mod mirror;
+pub mod modules;
+mod netlink;
+pub mod network;
 pub mod process;
+mod sysctl;
+mod tun;
+pub mod wireguard;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, PoisonError};
 
 use futures::TryStreamExt;
 use netlink_packet_route::route::RouteMessage;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
-use super::{BoxFuture, Icmpv6Socket, Kernel, LinkTable, Neighbour, Route};
+use super::network::{Change, Changed, Found, Hardware, Refusal};
+use super::{
+    BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, LinkTable, Neighbour, NetlinkSocket, Route, TunDevice,
+    WireGuardSettings,
+};
 
 /// The kernel of this network namespace.
 pub struct LinuxKernel {
@@ -78,6 +95,85 @@ impl Kernel for LinuxKernel {
         let name = name.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
         Ok(Arc::new(icmpv6::Socket::open(index, &name, receive)?))
     }
+
+    fn found(&self) -> BoxFuture<'static, io::Result<Found>> {
+        Box::pin(aside(network::found))
+    }
+
+    fn change(&self, changes: Vec<Change>) -> BoxFuture<'static, io::Result<Vec<Changed>>> {
+        Box::pin(aside(move || network::change(&changes)))
+    }
+
+    fn probe(&self, kind: &str) -> BoxFuture<'static, Changed> {
+        let kind = kind.to_owned();
+        Box::pin(
+            async move { aside(move || Ok(network::probe(&kind))).await.unwrap_or_else(|e| Err(Refusal::from(e))) },
+        )
+    }
+
+    fn load_module(&self, name: &str) -> BoxFuture<'static, Result<(), String>> {
+        let name = name.to_owned();
+        Box::pin(async move {
+            let loaded = aside(move || Ok(modules::ensure(&name))).await.map_err(|error| error.to_string())?;
+            loaded.map_err(|error| error.to_string())
+        })
+    }
+
+    fn is_loadable(&self, name: &str) -> bool {
+        modules::is_loadable(name)
+    }
+
+    fn set_wireguard(&self, name: &str, settings: WireGuardSettings) -> BoxFuture<'static, io::Result<()>> {
+        let name = name.to_owned();
+        Box::pin(aside(move || wireguard::configure(nix::net::if_::if_nametoindex(name.as_str())?, &settings)))
+    }
+
+    fn sysctl(&self, name: &str) -> io::Result<String> {
+        sysctl::get(name)
+    }
+
+    fn hardware(&self) -> Vec<Hardware> {
+        let table = self.links.borrow().clone();
+        let hardware = |link: &super::Link| sysctl::hardware(link.index, &link.name, link.permanent_mac.clone());
+        table.links.values().map(hardware).collect()
+    }
+
+    fn open_tun(&self, name: &str) -> io::Result<Arc<dyn TunDevice>> {
+        Ok(Arc::new(tun::Device::open(name)?))
+    }
+
+    fn open_ipv4(
+        &self,
+        protocol: u8,
+        local: Option<Ipv4Addr>,
+        remote: Option<Ipv4Addr>,
+    ) -> io::Result<Arc<dyn Ipv4Socket>> {
+        Ok(Arc::new(ipv4::Socket::open(protocol, local, remote)?))
+    }
+
+    fn open_netlink(&self, family: u8) -> io::Result<Arc<dyn NetlinkSocket>> {
+        Ok(Arc::new(netlink::Socket::open(family)?))
+    }
+
+    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let name = name.to_owned();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Does blocking work beside the calling runtime.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// A descriptor for the calling runtime's reactor.
+fn register<T: AsRawFd>(descriptor: T) -> io::Result<AsyncFd<T>> {
+    let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
+    // SAFETY: the descriptor is owned by the `AsyncFd` and closed only when that is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
 }
 
 /// rtnetlink's error as the errno it carries, where it carries one.

@@ -1,0 +1,252 @@
+//! `network`: what a plugin states, asked of the grant entry by entry, and handed to the reconciler. Converting is in
+//! `network/convert.rs`.
+
+mod convert;
+
+use std::collections::BTreeSet;
+
+use portreeve_network::{Kind, MAIN_TABLE, RuleAction, State as Wanted};
+use wasmtime::Result;
+use wasmtime::component::{Accessor, HasSelf};
+
+use super::State;
+use super::bindings::portreeve::plugin::network::{self as wit, Host, HostWithStore};
+use super::bindings::portreeve::plugin::types::ErrorCode;
+use crate::config::LogLevel;
+use crate::grants::Access;
+use crate::reconcile::Outcome;
+use crate::sys::network::Refusal;
+
+pub use convert::prefix_in;
+
+/// Entries of one state.
+const MAX_ENTRIES: usize = 65_536;
+/// Problems that are told.
+const MAX_PROBLEMS: usize = 1024;
+/// The number in `tables` that stands for rules that lead to no table.
+const NO_TABLE: u32 = 0;
+
+impl Host for State {
+    fn list_hardware(&mut self) -> Result<Result<Vec<wit::Hardware>, ErrorCode>> {
+        if let Err(denied) = self.check(Access::AnyLink) {
+            return Ok(Err(denied));
+        }
+        let table = self.shared.kernel.links().borrow().clone();
+        let grants = self.grants.borrow().clone();
+        let sees = |index: &u32| table.links.get(index).is_some_and(|l| grants.check(Access::Link(&l.name)).is_ok());
+        let hardware = self.meter.excuse(|| self.shared.kernel.hardware());
+        let shown = hardware.into_iter().filter(|h| sees(&h.index)).map(|h| wit::Hardware {
+            index: h.index,
+            permanent_mac: h.permanent_mac,
+            driver: h.driver,
+            path: h.path,
+        });
+        Ok(Ok(shown.collect()))
+    }
+}
+
+impl State {
+    /// Asks the grant for everything in it, each thing once.
+    fn check_state(&mut self, wanted: &Wanted) -> Result<(), ErrorCode> {
+        let mut accesses = Vec::new();
+        let mut interfaces = BTreeSet::new();
+        let table = self.shared.kernel.links().borrow().clone();
+        for link in &wanted.links {
+            interfaces.insert(link.name.as_str());
+            interfaces.extend(link.controller.as_deref());
+            interfaces.extend(link.index.and_then(|index| table.links.get(&index)).map(|there| there.name.as_str()));
+            if let Some(kind) = &link.make {
+                accesses.push(Access::Create(&link.name, kind.name()));
+                accesses.extend(also_made(kind));
+                interfaces.extend(lies_on(kind));
+                accesses.extend(keys(kind).map(Access::Key));
+            }
+        }
+        interfaces.extend(wanted.addresses.iter().map(|a| a.interface.as_str()));
+        interfaces.extend(wanted.neighbours.iter().map(|n| n.interface.as_str()));
+        for route in &wanted.routes {
+            interfaces.extend(route.interface.as_deref());
+            accesses.push(Access::Route(route.destination));
+            accesses.extend((route.table != MAIN_TABLE).then_some(Access::Table(route.table)));
+        }
+        for rule in &wanted.rules {
+            accesses.push(Access::Table(match rule.action {
+                RuleAction::Lookup(table) => table,
+                _ => NO_TABLE,
+            }));
+        }
+        for sysctl in &wanted.sysctls {
+            match sysctl.interface() {
+                Some(interface) => drop(interfaces.insert(interface)),
+                None => accesses.push(Access::Sysctl(&sysctl.name)),
+            }
+        }
+        interfaces.into_iter().map(Access::Configure).chain(accesses).try_for_each(|access| self.check(access))
+    }
+
+    /// Loads the module that brings a kind, if it lies ready and may be loaded; an error says what is missing.
+    fn may_load(&mut self, kind: &Kind) -> Result<bool, String> {
+        let module = kind.module();
+        if !self.shared.kernel.is_loadable(module) {
+            return Ok(false);
+        }
+        match self.check(Access::Module(module)) {
+            Ok(()) => Ok(true),
+            Err(_) => Err(format!(
+                "kernel module {module} is not loaded, and loading it is not allowed; load it, or add Module(\"{module}\") to `allow`"
+            )),
+        }
+    }
+}
+
+/// The other end of a pair is made as well.
+fn also_made(kind: &Kind) -> Option<Access<'_>> {
+    match kind {
+        Kind::Veth(veth) => Some(Access::Create(&veth.peer, "veth")),
+        _ => None,
+    }
+}
+
+fn lies_on(kind: &Kind) -> Option<&str> {
+    match kind {
+        Kind::Vlan(vlan) => Some(&vlan.parent),
+        Kind::Macvlan(macvlan) => Some(&macvlan.parent),
+        _ => None,
+    }
+}
+
+fn keys(kind: &Kind) -> impl Iterator<Item = &str> {
+    let wireguard = match kind {
+        Kind::WireGuard(wireguard) => Some(wireguard),
+        _ => None,
+    };
+    wireguard.into_iter().flat_map(|w| {
+        std::iter::once(w.key.as_str()).chain(w.peers.iter().filter_map(|peer| peer.preshared_key.as_deref()))
+    })
+}
+
+impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
+    async fn apply(accessor: &Accessor<T, Self>, state: wit::State) -> Result<Result<wit::Outcome, ErrorCode>> {
+        let checked = accessor.with(|mut access| -> Result<_> {
+            let host = access.get();
+            let call = host.begin_call()?;
+            let entries = state.links.len()
+                + state.addresses.len()
+                + state.routes.len()
+                + state.rules.len()
+                + state.neighbours.len()
+                + state.sysctls.len();
+            if entries > MAX_ENTRIES {
+                return Ok(Err(ErrorCode::Limit));
+            }
+            let meter = host.meter.clone();
+            let checked = meter.excuse(|| {
+                let wanted = convert::state_in(state).map_err(|what| host.invalid(&what))?;
+                host.check_state(&wanted)?;
+                let mut modules = Vec::new();
+                for kind in wanted.links.iter().filter_map(|link| link.make.as_ref()) {
+                    // What may not be loaded the kernel will not have: making the link says so.
+                    if host.may_load(kind).unwrap_or(false) {
+                        modules.push(kind.module());
+                    }
+                }
+                Ok((wanted, modules))
+            });
+            Ok(checked.map(|(wanted, modules)| (wanted, modules, host.shared.clone(), host.plugin.clone(), call)))
+        })?;
+        let (wanted, modules, shared, plugin, _call) = match checked {
+            Ok(checked) => checked,
+            Err(code) => return Ok(Err(code)),
+        };
+        for module in modules {
+            if let Err(reason) = shared.kernel.load_module(module).await {
+                tracing::warn!(plugin = %plugin, module, reason, "cannot load a kernel module");
+            }
+        }
+        let done = shared.reconciler.apply(&plugin, &wanted).await;
+        Ok(accessor.with(|mut access| {
+            let host = access.get();
+            done.map(outcome_out).map_err(|error| {
+                host.os_error("bring the network to what was stated", &error);
+                ErrorCode::Other
+            })
+        }))
+    }
+
+    async fn probe(accessor: &Accessor<T, Self>, kind: String) -> Result<Result<(), wit::Problem>> {
+        let object = format!("kind {kind}");
+        let problem = |error, message: String| wit::Problem { object: object.clone(), error, message };
+        let module = portreeve_network::module_of(&kind);
+        let checked = accessor.with(|mut access| -> Result<_> {
+            let host = access.get();
+            let call = host.begin_call()?;
+            if host.check(Access::CreateKind(&kind)).is_err() {
+                return Ok(Err((ErrorCode::Denied, format!("making links of kind {kind} is not allowed"))));
+            }
+            let load = host.shared.kernel.is_loadable(module);
+            if load && host.check(Access::Module(module)).is_err() {
+                let text = format!("kernel module {module} is not loaded, and loading it is not allowed");
+                return Ok(Err((ErrorCode::Denied, text)));
+            }
+            Ok(Ok((host.shared.kernel.clone(), load, call)))
+        })?;
+        let (kernel, load, _call) = match checked {
+            Ok(checked) => checked,
+            Err((code, text)) => return Ok(Err(problem(code, text))),
+        };
+        let loaded = if load { kernel.load_module(module).await } else { Ok(()) };
+        Ok(kernel.probe(&kind).await.map_err(|refusal| {
+            let code = super::types::error_code(&refusal.error);
+            let why = match (loaded, code) {
+                (Err(reason), _) => reason,
+                (Ok(()), ErrorCode::NotSupported) => {
+                    format!("this kernel has no {kind} links: kernel module {module} is neither built in nor installed")
+                }
+                (Ok(()), _) => text_of(&refusal),
+            };
+            problem(code, why)
+        }))
+    }
+
+    async fn public_key(accessor: &Accessor<T, Self>, key: String) -> Result<Result<Vec<u8>, ErrorCode>> {
+        Ok(accessor.with(|mut access| {
+            let host = access.get();
+            host.check(Access::Key(&key))?;
+            let keys = host.shared.reconciler.keys();
+            let found = host.meter.excuse(|| keys.get_or_make(&key, crate::sys::linux::process::random));
+            found.map(|private| crate::stores::keys::public_key(&private).to_vec()).map_err(|error| {
+                let fields = vec![("key".to_owned(), key.clone()), ("error".to_owned(), error.to_string())];
+                host.log(LogLevel::Error, "cannot use a key", fields);
+                ErrorCode::Other
+            })
+        }))
+    }
+}
+
+impl State {
+    /// Logs why a state makes no sense.
+    fn invalid(&mut self, what: &str) -> ErrorCode {
+        self.log(LogLevel::Warn, "a stated network makes no sense", vec![("what".to_owned(), what.to_owned())]);
+        ErrorCode::InvalidArgument
+    }
+}
+
+fn text_of(refusal: &Refusal) -> String {
+    match &refusal.message {
+        Some(words) => format!("{} ({words})", refusal.error),
+        None => refusal.error.to_string(),
+    }
+}
+
+fn outcome_out(outcome: Outcome) -> wit::Outcome {
+    let problem = |(object, refusal): (String, Refusal)| wit::Problem {
+        error: super::types::error_code(&refusal.error),
+        message: text_of(&refusal),
+        object,
+    };
+    wit::Outcome {
+        changes: u32::try_from(outcome.changes).unwrap_or(u32::MAX),
+        waiting: outcome.waiting.into_iter().collect(),
+        problems: outcome.problems.into_iter().take(MAX_PROBLEMS).map(problem).collect(),
+    }
+}

@@ -1,0 +1,1 @@
+//! Comparisons without a kernel.
