@@ -16,3 +16,4 @@
 
 pub mod fuzz;
 pub mod lab;
+pub mod qemu;

@@ -112,7 +112,7 @@ pub fn ensure(condition: bool, message: impl FnOnce() -> String) -> Result {
 }
 
 /// Runs it and gives its stdout.
-fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}").replace('"', "");
     let output = command.output().map_err(|error| Failure::new(format!("cannot start {shown}: {error}")))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -148,7 +148,7 @@ impl Failure {
         Self(text.into())
     }
 
-    fn io(verb: &str, path: &Path, error: &std::io::Error) -> Self {
+    pub(crate) fn io(verb: &str, path: &Path, error: &std::io::Error) -> Self {
         Self(format!("cannot {verb} {}: {error}", path.display()))
     }
 
