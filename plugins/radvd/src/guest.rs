@@ -10,18 +10,16 @@ mod links;
 mod metrics;
 mod report;
 mod sockets;
-mod timer;
 
 use portreeve_sdk::futures::{FutureExt, select_biased};
 use portreeve_sdk::{
-    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, clock, diagnostics, random,
+    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, random,
 };
 
 use crate::{Config, Engine, Instant};
 use links::LinkBook;
 use metrics::Metrics;
 use sockets::Sockets;
-use timer::Timer;
 
 struct Radvd;
 
@@ -56,7 +54,8 @@ impl Plugin for Radvd {
                 reply.send(done);
             }
             metrics.sync(&engine, now());
-            timer.arm([engine.poll_timeout(), metrics.next_sync(), sockets.next_retry()].into_iter().flatten().min());
+            let next = [engine.poll_timeout(), metrics.next_sync(), sockets.next_retry()].into_iter().flatten().min();
+            timer.arm(next.map(|at| at.micros().saturating_mul(1000)));
             select_biased! {
                 request = requests.next().fuse() => match request {
                     Request::Reconfigure(section, reply) => {

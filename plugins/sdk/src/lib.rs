@@ -42,7 +42,8 @@
 //! ```
 //!
 //! Map: `bindings` (the WIT package as Rust), `plugin` (the trait, the requests, the export), `log`
-//! (records with fields), `convert` (addresses to std and back). `config` reads sections and is the same crate on
+//! (records with fields), `convert` (addresses to std and back), `network` (a stated network, and the calls of that
+//! interface), `standing` (calls that wait over many turns of the loop, timers). `config` reads sections and is the same crate on
 //! every target; all else exists only inside a component, so engines are tested natively without it.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
@@ -55,17 +56,25 @@ mod convert;
 #[cfg(target_arch = "wasm32")]
 mod log;
 #[cfg(target_arch = "wasm32")]
+pub mod network;
+#[cfg(target_arch = "wasm32")]
 mod plugin;
+#[cfg(target_arch = "wasm32")]
+mod standing;
 
 #[cfg(target_arch = "wasm32")]
 pub use self::{
     bindings::exports::portreeve::plugin::lifecycle::{
-        Diagnostic, Failure, Icmpv6Need, Manifest, Need, Planned, Report, Severity, StorageNeed, Table,
+        CreateNeed, Diagnostic, Failure, Icmpv6Need, Ipv4Need, Manifest, Need, NetlinkNeed, Planned, Report, Severity,
+        StorageNeed, Table, TableRange,
     },
-    bindings::portreeve::plugin::{clock, facts, instance, links, metrics, random, raw_ip, storage, types},
+    bindings::portreeve::plugin::{
+        clock, facts, instance, links, metrics, names, netlink, random, raw_ip, storage, tun, types,
+    },
     convert::{ip, ip_address, ipv6, ipv6_address},
     log::{Level, emit},
     plugin::{Exported, Plugin, Reply, Request, Requests, diagnostics},
+    standing::{Once, Standing, Timer},
 };
 #[cfg(target_arch = "wasm32")]
 pub use futures;

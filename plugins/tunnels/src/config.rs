@@ -2,9 +2,10 @@
 //!
 //! [`Config::parse`] is the only way to make one, so what the engine sees is legal: remotes are addresses a packet can
 //! be sent to, the ends of a tunnel are of one family, an MTU fits, no two tunnels are one to the kernel. Reading is in
-//! `config/read.rs` (one tunnel), `config/traffic.rs` (what goes through it), `config/kinds.rs` and `config/wireguard.rs` (what its kind says), `config/ends.rs`
-//! (addresses and host names) and `config/key.rs` (public keys); `config/across.rs` checks tunnels against each other;
-//! `config/needs.rs` says what the section takes and means.
+//! `config/read.rs` (one tunnel), `config/traffic.rs` (what goes through it), `config/kinds.rs`, `config/wireguard.rs`
+//! (what its kind says), `config/ends.rs` (addresses and host names) and `config/key.rs` (public keys);
+//! `config/across.rs` checks tunnels against each other; `config/tunnel.rs` has what follows from one tunnel's
+//! settings, `config/needs.rs` what the section takes and means.
 
 mod across;
 mod ends;

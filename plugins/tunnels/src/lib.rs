@@ -18,12 +18,15 @@
 //! | `engine/status.rs` | rows and numbers for people and metrics |
 //! | `engine/types.rs` | the values that go in and come out |
 //! | `sixin4/` | the userspace data path: packets in, packets out |
+//! | `guest.rs`, `guest/` | wasm only: the host on one side, the engine on the other |
 //! | `time.rs` | [`Instant`], given by the caller |
 //!
 //! Nothing here reads a clock, a socket or randomness.
 
 pub mod config;
 pub mod engine;
+#[cfg(target_arch = "wasm32")]
+mod guest;
 pub mod sixin4;
 pub mod time;
 

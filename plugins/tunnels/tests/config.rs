@@ -3,7 +3,6 @@
 
 mod section;
 
-use portreeve_config::Severity;
 use portreeve_network::{Family, Prefix};
 use portreeve_tunnels::Config;
 use portreeve_tunnels::config::{Tos, summary};

@@ -125,10 +125,16 @@ impl Plan {
 
     fn interface(&mut self, name: &str, section: &InterfaceConfig, config: &Config, pools: &Pools) {
         let state = &mut self.state;
-        state.sysctls.extend(section.sysctls.iter().map(|(family, parameter, value)| Sysctl {
-            name: format!("{family}/conf/{name}/{parameter}"),
-            value: value.clone(),
-        }));
+        for (family, parameter, value) in &section.sysctls {
+            let sysctl = Sysctl { name: format!("{family}/conf/{name}/{parameter}"), value: value.clone() };
+            if sysctl.is_legal() {
+                state.sysctls.push(sysctl);
+            } else {
+                // Only a pattern can stand for such a name; names that are written down are checked there.
+                let message = "the kernel's parameters cannot be named for this interface".to_owned();
+                self.problems.push(Problem { object: format!("{parameter} of {name}"), message });
+            }
+        }
         // Sections of patterns have the pattern where the name goes.
         state.addresses.extend(section.addresses.iter().cloned().map(|mut address| {
             name.clone_into(&mut address.interface);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use portreeve_config::{Diagnostic, Severity};
 use portreeve_interfaces::engine::{Action, Delegated, HeldAddress, Link, Outcome, Problem};
 use portreeve_interfaces::{Config, Engine, Instant};
 use portreeve_network::{Address, Prefix, State};
@@ -14,6 +15,19 @@ pub fn config(text: &str) -> Config {
         Ok((config, _)) => config,
         Err(list) => panic!("{}", list.iter().map(|d| d.render("test", text)).collect::<String>()),
     }
+}
+
+/// What is complained about: severity, the text under the span, message and hint.
+pub fn shown(text: &str) -> Vec<(Severity, String, String)> {
+    let list = match Config::parse(text) {
+        Ok((_, warnings)) => warnings,
+        Err(list) => list,
+    };
+    let one = |d: Diagnostic| {
+        let words = format!("{} | {}", d.message, d.hint.unwrap_or_default());
+        (d.severity, d.span.slice(text).to_owned(), words)
+    };
+    list.into_iter().map(one).collect()
 }
 
 pub fn prefix(text: &str) -> Prefix {

@@ -1,6 +1,6 @@
 //! WireGuard's public keys as people write them: base64 (RFC 4648 section 4) of 32 bytes, 44 characters with one `=`.
 //!
-//! Strict, as `wg` is: no blanks, no other alphabet, and no set bits behind the last byte, so that one key has one text.
+//! Strict, as `wg` is: no blanks, no other alphabet, and no set bits behind the last byte, so that a key has one text.
 
 use std::fmt;
 use std::str::FromStr;

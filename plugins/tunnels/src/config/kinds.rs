@@ -10,7 +10,7 @@ use super::{Host, Kind, Local, Path, SixRd, ends, wireguard};
 
 const KINDS: [&str; 5] = ["SixInFour", "SixRd", "Ip6Tunnel", "Gre", "WireGuard"];
 
-/// A kind and whether its `path` was written.
+/// A kind and the place of its word.
 pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) span: Span,

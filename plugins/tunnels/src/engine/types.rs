@@ -87,7 +87,8 @@ pub enum Action {
         /// Its name.
         tunnel: String,
     },
-    /// Send an ICMPv6 echo request through a tunnel: into its path if one is open, from a socket on its interface otherwise.
+    /// Send an ICMPv6 echo request through a tunnel: into its path if one is open, otherwise from a socket on its
+    /// interface.
     SendEcho {
         /// Its name.
         tunnel: String,

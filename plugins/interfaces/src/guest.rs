@@ -1,0 +1,168 @@
+//! wasm only: moves links, facts and stated networks between the host and the [`Engine`]. Decides nothing.
+//!
+//! One loop owns everything. What waits at the host stays waiting over many turns of it. What the engine is told of
+//! links is in `guest/links.rs`, what people are told in `guest/report.rs`, what the plugin needs in
+//! `guest/describe.rs`.
+
+mod describe;
+mod links;
+mod report;
+
+use portreeve_sdk::facts::{self, Value, Watch};
+use portreeve_sdk::futures::{FutureExt, select_biased};
+use portreeve_sdk::network::{self, ip_prefix, prefix};
+use portreeve_sdk::types::ErrorCode;
+use portreeve_sdk::{
+    Diagnostic, Failure, Manifest, Once, Planned, Plugin, Reply, Request, Requests, Standing, Timer, clock,
+    diagnostics, info, instance, warn,
+};
+use std::rc::Rc;
+
+use crate::engine::{Action, Delegated, Outcome, Problem, SubnetFact};
+use crate::{Config, Engine, Instant};
+use links::LinkBook;
+
+struct Interfaces;
+
+portreeve_sdk::export!(Interfaces);
+
+type Applied = Result<network::Outcome, ErrorCode>;
+
+impl Plugin for Interfaces {
+    fn describe() -> Manifest {
+        describe::manifest()
+    }
+
+    fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> {
+        describe::plan(section)
+    }
+
+    async fn run(section: String, mut requests: Requests) -> Result<(), Failure> {
+        let config = parse(&section)?;
+        let mut book = LinkBook::default();
+        let mut delegations = Standing::default();
+        book.follow(&config)?;
+        follow_delegations(&config, &mut delegations)?;
+        let mut engine = Engine::new(config);
+        let mut applying: Once<Applied> = Once::default();
+        let mut timer = Timer::default();
+        // The first answers are what there is, at once: what should be is worked out from it.
+        if book.is_open() {
+            let changes = book.next().await;
+            book.apply(changes, &mut engine);
+        }
+        if delegations.is_set() {
+            engine.handle_delegated(delegated(delegations.next().await), now());
+        }
+        let mut changing: Option<Reply<Result<(), Failure>>> = None;
+        loop {
+            obey(&mut engine, &mut applying);
+            if let Some(reply) = changing.take_if(|_| !applying.is_under_way()) {
+                reply.send(Ok(()));
+            }
+            timer.arm(engine.poll_timeout().map(Instant::nanos));
+            select_biased! {
+                request = requests.next().fuse() => match request {
+                    Request::Reconfigure(section, reply) => {
+                        let done = parse(&section).and_then(|config| {
+                            book.follow(&config)?;
+                            follow_delegations(&config, &mut delegations)?;
+                            engine.reconfigure(config);
+                            Ok(())
+                        });
+                        // The answer ends the grants of the old section: the new state is brought about first.
+                        match done {
+                            Ok(()) => changing = Some(reply),
+                            failed => reply.send(failed),
+                        }
+                    }
+                    Request::Query(words, reply) => reply.send(report::report(&engine.status(), &words, now())),
+                    // What the kernel has stays as it is: the next start adopts it.
+                    Request::Stop => return Ok(()),
+                },
+                answer = applying.answer().fuse() => engine.handle_applied(outcome(answer), now()),
+                changes = book.next().fuse() => book.apply(changes, &mut engine),
+                list = delegations.next().fuse() => engine.handle_delegated(delegated(list), now()),
+                () = timer.expired().fuse() => engine.handle_timeout(now()),
+            }
+        }
+    }
+}
+
+fn obey(engine: &mut Engine, applying: &mut Once<Applied>) {
+    while let Some(action) = engine.poll_action() {
+        match action {
+            Action::Apply => applying.set(network::apply(engine.state())),
+            Action::Publish { key, fact } => {
+                if let Err(code) = facts::publish(&key, &published(fact)) {
+                    warn!("cannot publish a subnet", key = key, error = code.name());
+                }
+            }
+            // One that was never taken is as gone as it should be.
+            Action::Withdraw { key } => drop(facts::withdraw(&key)),
+            Action::Ready => instance::ready(),
+            Action::Degraded(reason) => instance::degraded(&reason),
+        }
+    }
+}
+
+fn outcome(answer: Applied) -> Outcome {
+    match answer {
+        Ok(outcome) => {
+            if outcome.changes > 0 {
+                info!("changed the network", changes = outcome.changes);
+            }
+            let problem = |p: network::Problem| Problem { object: p.object, message: p.message };
+            Outcome { waiting: outcome.waiting, problems: outcome.problems.into_iter().map(problem).collect() }
+        }
+        Err(code) => {
+            let message = format!("the core refuses it: {}", code.name());
+            Outcome { waiting: Vec::new(), problems: vec![Problem { object: "the whole network".to_owned(), message }] }
+        }
+    }
+}
+
+fn follow_delegations(config: &Config, delegations: &mut Standing<Vec<facts::Fact>>) -> Result<(), Failure> {
+    if delegations.is_set() || !config.follows_delegations() {
+        return Ok(());
+    }
+    let failed = |code: ErrorCode| Failure::Other(format!("cannot follow delegated prefixes: {}", code.name()));
+    let watch = Rc::new(Watch::open(&[facts::Kind::DelegatedPrefix]).map_err(failed)?);
+    *delegations = Standing::new(move || {
+        let watch = watch.clone();
+        async move { watch.next().await }
+    });
+    Ok(())
+}
+
+fn published(fact: SubnetFact) -> Value {
+    Value::DelegatedPrefix(facts::DelegatedPrefix {
+        prefix: ip_prefix(fact.prefix),
+        preferred_until: fact.preferred_until.map(Instant::nanos),
+        valid_until: fact.valid_until.map(Instant::nanos),
+        interface: Some(fact.interface),
+    })
+}
+
+fn delegated(list: Vec<facts::Fact>) -> Vec<Delegated> {
+    let one = |fact: facts::Fact| match fact.value {
+        // One for a certain interface is a subnet already.
+        Value::DelegatedPrefix(value) if value.interface.is_none() => Some(Delegated {
+            publisher: fact.publisher,
+            key: fact.key,
+            prefix: prefix(value.prefix),
+            preferred_until: value.preferred_until.map(Instant::from_nanos),
+            valid_until: value.valid_until.map(Instant::from_nanos),
+        }),
+        _ => None,
+    };
+    list.into_iter().filter_map(one).collect()
+}
+
+fn parse(section: &str) -> Result<Config, Failure> {
+    Config::parse(section).map(|(config, _)| config).map_err(|list| Failure::Config(diagnostics(list)))
+}
+
+fn now() -> Instant {
+    Instant::from_nanos(clock::now())
+}

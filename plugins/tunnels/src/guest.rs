@@ -1,0 +1,207 @@
+//! wasm only: moves links, names, packets and stated networks between the host and the [`Engine`]. Decides nothing.
+//!
+//! One loop owns everything; what waits at the host stays waiting over many turns of it. Paths that this plugin carries
+//! itself are in `guest/paths.rs`, echo requests through the kernel's tunnels in `guest/echo.rs`, what the engine is told
+//! of links in `guest/links.rs`, what people are told in `guest/report.rs` and `guest/metrics.rs`, what the plugin needs
+//! in `guest/describe.rs`.
+
+mod describe;
+mod echo;
+mod links;
+mod metrics;
+mod paths;
+mod report;
+
+use portreeve_sdk::facts::{self, Value};
+use portreeve_sdk::futures::channel::mpsc;
+use portreeve_sdk::futures::future::LocalBoxFuture;
+use portreeve_sdk::futures::stream::{FuturesUnordered, StreamExt};
+use portreeve_sdk::futures::{FutureExt, select_biased};
+use portreeve_sdk::types::ErrorCode;
+use portreeve_sdk::{
+    Diagnostic, Failure, Manifest, Once, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, info,
+    instance, ip, names, network, warn,
+};
+use std::net::IpAddr;
+
+use crate::engine::{Action, Outcome, PathEvent, Problem};
+use crate::{Config, Engine, Instant};
+use echo::Echoes;
+use links::LinkBook;
+use metrics::Metrics;
+use paths::Paths;
+
+struct Tunnels;
+
+portreeve_sdk::export!(Tunnels);
+
+/// What a call at the host, or a path, came to.
+enum News {
+    Resolved(String, Result<Vec<IpAddr>, String>),
+    Support(&'static str, Result<(), String>),
+    /// The socket for echo requests through this tunnel is of no more use.
+    EchoesEnded(String),
+    /// A task without an answer ended.
+    Done,
+}
+
+/// The calls that are under way beside each other.
+type Tasks = FuturesUnordered<LocalBoxFuture<'static, News>>;
+/// Where paths tell what happens: the tunnel and what it was.
+type Told = mpsc::UnboundedSender<(String, PathEvent)>;
+
+impl Plugin for Tunnels {
+    fn describe() -> Manifest {
+        describe::manifest()
+    }
+
+    fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> {
+        describe::plan(section)
+    }
+
+    async fn run(section: String, mut requests: Requests) -> Result<(), Failure> {
+        let config = parse(&section)?;
+        let mut book = LinkBook::default();
+        book.follow(&config)?;
+        let mut engine = Engine::new(&config, now());
+        if book.is_open() {
+            let changes = book.next().await;
+            links::apply(changes, &mut engine);
+        }
+        engine.handle_timeout(now());
+        let (told, mut events) = mpsc::unbounded();
+        let mut shim = Shim { tasks: Tasks::new(), paths: Paths::default(), echoes: Echoes::default(), told };
+        let mut applying: Once<Result<network::Outcome, ErrorCode>> = Once::default();
+        let mut metrics = Metrics::default();
+        let mut timer = Timer::default();
+        let mut changing: Option<Reply<Result<(), Failure>>> = None;
+        loop {
+            while let Some(action) = engine.poll_action() {
+                match action {
+                    Action::Apply => applying.set(network::apply(engine.state())),
+                    other => shim.obey(other),
+                }
+            }
+            if let Some(reply) = changing.take_if(|_| !applying.is_under_way()) {
+                reply.send(Ok(()));
+            }
+            let next = engine.poll_timeout().into_iter().chain(metrics.next_sync(&shim.paths)).min();
+            timer.arm(next.map(Instant::nanos));
+            select_biased! {
+                request = requests.next().fuse() => match request {
+                    Request::Reconfigure(section, reply) => {
+                        let done = parse(&section).and_then(|config| {
+                            book.follow(&config)?;
+                            engine.reconfigure(&config, now());
+                            Ok(())
+                        });
+                        // The answer ends the grants of the old section: the new state is brought about first.
+                        match done {
+                            Ok(()) => changing = Some(reply),
+                            failed => reply.send(failed),
+                        }
+                    }
+                    Request::Query(words, reply) => reply.send(report::report(&engine.status(), &shim.paths, &words)),
+                    // What the kernel has stays as it is: the next start adopts it.
+                    Request::Stop => return Ok(()),
+                },
+                news = shim.tasks.select_next_some() => match news {
+                    News::Resolved(name, result) => engine.handle_resolved(&name, result, now()),
+                    News::Support(kind, result) => {
+                        let reason = result.as_ref().err().cloned().unwrap_or_default();
+                        engine.handle_support(kind, result.is_ok(), reason, now());
+                    }
+                    News::EchoesEnded(tunnel) => shim.echoes.forget(&tunnel),
+                    News::Done => {}
+                },
+                (tunnel, event) = events.select_next_some() => engine.handle_path_event(&tunnel, event, now()),
+                answer = applying.answer().fuse() => engine.handle_applied(outcome(answer), now()),
+                changes = book.next().fuse() => links::apply(changes, &mut engine),
+                () = timer.expired().fuse() => engine.handle_timeout(now()),
+            }
+            metrics.sync(&engine, &shim.paths, now());
+        }
+    }
+}
+
+/// What the engine's actions are done with.
+struct Shim {
+    tasks: Tasks,
+    paths: Paths,
+    echoes: Echoes,
+    told: Told,
+}
+
+impl Shim {
+    fn obey(&mut self, action: Action) {
+        match action {
+            Action::Apply => {}
+            Action::Resolve(name) => self.tasks.push(Box::pin(resolve(name))),
+            Action::AskSupport(kind) => self.tasks.push(Box::pin(ask_support(kind))),
+            Action::OpenPath { tunnel, settings } => self.paths.open(tunnel, &settings, &self.tasks, &self.told),
+            Action::UpdatePath { tunnel, settings } => self.paths.update(tunnel, &settings, &self.tasks, &self.told),
+            Action::ClosePath { tunnel } => self.paths.close(&tunnel),
+            Action::SendEcho { tunnel, source, target, identifier, sequence } => {
+                let sent = source.is_some_and(|source| {
+                    self.paths.send_echo(&tunnel, (source, target), (identifier, sequence), &self.tasks)
+                });
+                if !sent && !self.paths.is_open(&tunnel) {
+                    self.echoes.send(tunnel, target, identifier, sequence, &self.tasks, &self.told);
+                }
+            }
+            Action::Publish { key, interface, up, mtu } => {
+                let value = Value::Tunnel(facts::Tunnel { interface, up, mtu });
+                if let Err(code) = facts::publish(&key, &value) {
+                    warn!("cannot publish a tunnel", key = key, error = code.name());
+                }
+            }
+            // One that was never taken is as gone as it should be.
+            Action::Withdraw { key } => drop(facts::withdraw(&key)),
+            Action::Ready => instance::ready(),
+            Action::Degraded(reason) => instance::degraded(&reason),
+        }
+    }
+}
+
+async fn resolve(name: String) -> News {
+    let found = names::resolve(name.clone()).await;
+    let found = found.map(|list| list.into_iter().map(ip).collect()).map_err(|code| match code {
+        ErrorCode::NotFound => "there is no such name, or it has no address".to_owned(),
+        ErrorCode::Unreachable => "the resolver does not answer".to_owned(),
+        other => other.name().to_owned(),
+    });
+    News::Resolved(name, found)
+}
+
+async fn ask_support(kind: &'static str) -> News {
+    News::Support(kind, network::probe(kind.to_owned()).await.map_err(|problem| problem.message))
+}
+
+fn outcome(answer: Result<network::Outcome, ErrorCode>) -> Outcome {
+    match answer {
+        Ok(outcome) => {
+            if outcome.changes > 0 {
+                info!("changed the network", changes = outcome.changes);
+            }
+            let problem = |p: network::Problem| Problem {
+                object: p.object,
+                message: p.message,
+                not_supported: p.error == ErrorCode::NotSupported,
+            };
+            Outcome { waiting: outcome.waiting, problems: outcome.problems.into_iter().map(problem).collect() }
+        }
+        Err(code) => {
+            let message = format!("the core refuses it: {}", code.name());
+            let problem = Problem { object: "the whole network".to_owned(), message, not_supported: false };
+            Outcome { waiting: Vec::new(), problems: vec![problem] }
+        }
+    }
+}
+
+fn parse(section: &str) -> Result<Config, Failure> {
+    Config::parse(section).map(|(config, _)| config).map_err(|list| Failure::Config(diagnostics(list)))
+}
+
+fn now() -> Instant {
+    Instant::from_nanos(clock::now())
+}
