@@ -40,6 +40,7 @@ pub mod config;
 pub mod control;
 pub mod grants;
 pub mod host;
+pub mod import;
 pub mod plugin;
 pub mod reconcile;
 pub mod runtime;
