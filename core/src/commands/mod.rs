@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod check;
+pub mod import;
 pub mod plugin;
 mod print;
 

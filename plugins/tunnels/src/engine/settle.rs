@@ -146,10 +146,12 @@ impl Engine {
             let silence = portreeve_config::duration::format(keepalive.timeout);
             return Some(format!("no answer from {} for {silence}", keepalive.target));
         }
-        if let Some(error) = tunnel.path_error.as_ref().or(tunnel.apply_error.as_ref()) {
+        // Shortly after the start the address it stands on may still be missing: that is no problem yet.
+        let patient = !tunnel.established && now.since(tunnel.since) < START_PATIENCE;
+        if let Some(error) = tunnel.path_error.as_ref().filter(|_| !patient).or(tunnel.apply_error.as_ref()) {
             return Some(error.clone());
         }
-        if tunnel.established || now.since(tunnel.since) < START_PATIENCE {
+        if tunnel.established || patient {
             return None;
         }
         Some(if tunnel.path == PathState::Opening {

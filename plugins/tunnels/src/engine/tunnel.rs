@@ -157,7 +157,8 @@ impl Runtime {
         let kind = if self.carrier == Carrier::Userspace { "tun" } else { self.config.kernel_kind().0 };
         let link = link.filter(|link| link.kind.is_empty() || link.kind == kind);
         let stated = self.config.up && self.stated();
-        let wanted = self.path_settings().filter(|_| stated && link.is_some());
+        // While it is being made somebody else holds the device; it comes up when that is over.
+        let wanted = self.path_settings().filter(|_| stated && link.is_some_and(|link| link.up));
         let tunnel = self.config.name.clone();
         match (self.path, wanted) {
             (PathState::Closed, Some(settings)) if self.retry.is_none_or(|at| at <= now) => {
