@@ -178,7 +178,8 @@ impl<'a> Input<'a> {
                 Place::Blocked => continue,
             };
             let known = recorded.get(&key);
-            let set = there.is_none_or(|there| is_ours(there, known) && known != Some(&address));
+            let differs = |there: &FoundAddress| known != Some(&address) || runs_out(there, address);
+            let set = there.is_none_or(|there| is_ours(there, known) && differs(there));
             if set {
                 diff.changes.push(Change::SetAddress(address.clone()));
             }
@@ -298,6 +299,12 @@ impl<'a> Input<'a> {
             }
         }
     }
+}
+
+/// Whether an address that shall stay valid for a while has used up a good part of that.
+fn runs_out(there: &FoundAddress, wanted: &Address) -> bool {
+    let left = there.valid_lifetime.unwrap_or(u32::MAX);
+    wanted.valid_lifetime.is_some_and(|wanted| left < wanted - wanted / 4)
 }
 
 /// Whether two values of a parameter are the same but for blanks.

@@ -55,6 +55,8 @@ pub struct FoundAddress {
     pub address: Prefix,
     /// IFA_PROTO; 0 if it has none.
     pub protocol: u8,
+    /// Seconds that it stays valid; none for ever.
+    pub valid_lifetime: Option<u32>,
 }
 
 /// What identifies a route: table, destination, source, metric.

@@ -76,7 +76,12 @@ fn address(message: &AddressMessage) -> Option<FoundAddress> {
         _ => None,
     });
     let prefix = Prefix::new(address.address, address.prefix_length);
-    Some(FoundAddress { index: address.index, address: prefix, protocol: protocol.unwrap_or(0) })
+    Some(FoundAddress {
+        index: address.index,
+        address: prefix,
+        protocol: protocol.unwrap_or(0),
+        valid_lifetime: address.valid_lifetime,
+    })
 }
 
 /// A route of ours in whatever table.
