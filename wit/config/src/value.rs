@@ -4,6 +4,8 @@
 //! `ron` does the reading: `RawValue` hands out slices of the very text that was given, so a slice's
 //! distance from the start of the text is its span.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -51,7 +53,7 @@ impl<'a> Value<'a> {
             return None;
         }
         match RawValue::from_ron(text) {
-            Ok(raw) => Some(Self { text: raw.trim().get_ron(), whole: text }),
+            Ok(raw) => Some(Self { text: trimmed(raw), whole: text }),
             Err(error) => {
                 diagnostics.error(Span::new(0, text.len().min(1)), describe(&error.code));
                 None
@@ -158,11 +160,12 @@ impl<'a> Value<'a> {
             return Vec::new();
         };
         let mut list: Vec<(Spanned<String>, Value<'a>)> = Vec::new();
+        let mut seen = HashSet::new();
         for (key, value) in entries.list {
             let Some(key) = self.inner(key).get::<String>(diagnostics) else {
                 continue;
             };
-            if list.iter().any(|(seen, _)| seen.value == key.value) {
+            if !seen.insert(key.value.clone()) {
                 diagnostics.error_with_hint(
                     key.span,
                     format!("\"{}\" is given twice", key.value),
@@ -203,7 +206,7 @@ impl<'a> Value<'a> {
         diagnostics: &mut Diagnostics,
         expected: &str,
     ) -> Option<Spanned<T>> {
-        let Ok(text) = ron::from_str::<String>(self.text) else {
+        let Some(text) = self.string() else {
             diagnostics.error_with_hint(
                 self.span(),
                 format!("expected {expected}, found {}", self.kind()),
@@ -223,19 +226,28 @@ impl<'a> Value<'a> {
     /// Reads a duration with its unit, such as `"30m"`.
     #[must_use]
     pub fn duration(&self, diagnostics: &mut Diagnostics) -> Option<Spanned<Duration>> {
-        let (error, hint) = match ron::from_str::<String>(self.text) {
-            Ok(text) => match duration::parse(&text) {
+        let (error, hint) = match self.string() {
+            Some(text) => match duration::parse(&text) {
                 Ok(value) => return Some(Spanned::new(value, self.span())),
                 Err(error @ DurationError::NoUnit) => (error.to_string(), format!("write \"{text}s\" for seconds")),
                 Err(error) => (error.to_string(), DURATION_HINT.to_owned()),
             },
-            Err(_) if self.text.bytes().all(|b| b.is_ascii_digit()) => {
+            None if self.text.bytes().all(|b| b.is_ascii_digit()) => {
                 ("a duration needs a unit".to_owned(), format!("write \"{}s\" for seconds", self.text))
             }
-            Err(_) => (format!("expected a duration, found {}", self.kind()), DURATION_HINT.to_owned()),
+            None => (format!("expected a duration, found {}", self.kind()), DURATION_HINT.to_owned()),
         };
         diagnostics.error_with_hint(self.span(), error, hint);
         None
+    }
+
+    /// The string that it is. One without escapes is a slice of the text: most are, and large sections are made of them.
+    fn string(&self) -> Option<Cow<'a, str>> {
+        let plain = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match plain.filter(|text| !text.contains(['"', '\\'])) {
+            Some(text) => Some(Cow::Borrowed(text)),
+            None => ron::from_str::<String>(self.text).ok().map(Cow::Owned),
+        }
     }
 
     /// What kind of thing the text is, for messages.
@@ -255,7 +267,7 @@ impl<'a> Value<'a> {
     }
 
     fn inner(&self, raw: &'a RawValue) -> Self {
-        Self { text: raw.trim().get_ron(), whole: self.whole }
+        Self { text: trimmed(raw), whole: self.whole }
     }
 }
 
@@ -313,6 +325,14 @@ impl<'a> Fields<'a> {
             diagnostics.error_with_hint(span_in(self.owner.whole, name), format!("unknown field `{name}`"), hint);
         }
     }
+}
+
+/// The text of a value without blanks and comments around it. `ron` reads the whole value again to find them, at every
+/// level; only values that may have comments are worth that.
+fn trimmed(raw: &RawValue) -> &str {
+    let text = raw.get_ron().trim_matches(|c: char| c.is_ascii_whitespace());
+    let is_plain = text.is_ascii() && !text.contains("//") && !text.contains("/*");
+    if is_plain { text } else { raw.trim().get_ron() }
 }
 
 /// Where `part`, a slice of `whole`, stands in it.
