@@ -210,6 +210,12 @@ impl Config {
         self.exact.keys().map(String::as_str).chain(self.globs.iter().map(|(pattern, _)| pattern.as_str()))
     }
 
+    /// Whether any interface advertises the prefixes that it has or is given (`::/64`).
+    pub fn follows_own_prefixes(&self) -> bool {
+        let all = self.exact.values().chain(self.globs.iter().map(|(_, config)| config));
+        all.flat_map(|config| &config.prefixes).any(PrefixConfig::is_own)
+    }
+
     /// The names that are no globs.
     pub fn exact_names(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(String::as_str)

@@ -31,8 +31,8 @@ pub use limit::{INTERFACE_BURST, INTERFACE_REFILL, MAX_SOURCES, SOURCE_BURST, SO
 pub use output::{MAX_EVENTS, MAX_TRANSMITS};
 pub use routers::{FORGET_AFTER, MAX_ROUTERS, REPORT_INTERVAL};
 pub use types::{
-    Counters, Event, Inconsistency, InterfaceAddress, InterfaceState, InterfaceStatus, InvalidCounts, LinkState,
-    PrefixStatus, Received, Transmit,
+    Counters, Delegated, Event, Inconsistency, InterfaceAddress, InterfaceState, InterfaceStatus, InvalidCounts,
+    LinkState, PrefixStatus, Received, Transmit,
 };
 pub use withdrawn::{
     MAX_STALE_PREFIXES, MAX_STALE_TIME, MAX_WITHDRAWN, STALE_VALID_LIFETIME, WITHDRAWAL_ADVERTISEMENTS,

@@ -11,9 +11,14 @@ mod metrics;
 mod report;
 mod sockets;
 
+use std::rc::Rc;
+
+use portreeve_sdk::facts::{Fact, Kind, Watch};
 use portreeve_sdk::futures::{FutureExt, select_biased};
+use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{
-    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, random,
+    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, Standing, Timer, clock, diagnostics,
+    random,
 };
 
 use crate::{Config, Engine, Instant};
@@ -38,6 +43,8 @@ impl Plugin for Radvd {
         let config = parse(&section)?;
         let mut book = LinkBook::default();
         let follows = book.follow(&config)?;
+        let mut given = Standing::default();
+        follow_given(&config, &mut given)?;
         let mut engine = Engine::new(config, random::number(), now());
         let mut sockets = Sockets::default();
         let mut metrics = Metrics::default();
@@ -61,6 +68,7 @@ impl Plugin for Radvd {
                     Request::Reconfigure(section, reply) => {
                         let done = parse(&section).and_then(|config| {
                             book.follow(&config)?;
+                            follow_given(&config, &mut given)?;
                             engine.reconfigure(config, now());
                             Ok(())
                         });
@@ -71,6 +79,7 @@ impl Plugin for Radvd {
                     Request::Stop => break,
                 },
                 () = book.apply(&mut engine).fuse() => metrics.note(now()),
+                facts = given.next().fuse() => book.give(facts, &mut engine),
                 packets = sockets.receive().fuse() => {
                     sockets.hand_over(packets, &mut engine);
                     metrics.note(now());
@@ -88,6 +97,20 @@ impl Plugin for Radvd {
         drain(&mut engine, &mut sockets).await;
         Ok(())
     }
+}
+
+/// Follows the prefixes that interfaces are given, if any interface advertises its own.
+fn follow_given(config: &Config, given: &mut Standing<Vec<Fact>>) -> Result<(), Failure> {
+    if given.is_set() || !config.follows_own_prefixes() {
+        return Ok(());
+    }
+    let failed = |code: ErrorCode| Failure::Other(format!("cannot follow delegated prefixes: {}", code.name()));
+    let watch = Rc::new(Watch::open(&[Kind::DelegatedPrefix]).map_err(failed)?);
+    *given = Standing::new(move || {
+        let watch = watch.clone();
+        async move { watch.next().await }
+    });
+    Ok(())
 }
 
 /// Sends the final advertisements; the engine bounds how long that takes.

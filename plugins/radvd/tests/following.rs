@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use portreeve_packet::nd::NdOption;
-use portreeve_radvd::engine::{Event, LinkState};
+use portreeve_radvd::engine::{Delegated, Event, LinkState};
 use std::time::Duration;
 
 const PREFIX: &str = "prefixes: {\"2001:db8:60::/64\": (), \"2001:db8:61::/64\": ()}";
@@ -24,6 +24,37 @@ fn an_interface_that_does_not_forward_is_told_of_and_advertised_all_the_same() {
     assert_eq!(lab.take().len(), 1);
     assert!(lab.events.iter().any(|e| matches!(e, Event::NotForwarding { name } if name == "lan0")));
     assert!(lab.status("lan0").forwarding_off);
+}
+
+#[test]
+fn a_prefix_that_the_interface_was_given_is_advertised_before_it_has_an_address_and_with_its_lifetimes() {
+    let own = "prefixes: {\"::/64\": ()}, rdnss: [(servers: [\"::\"])]";
+    let mut lab = Lab::new(lan0(own));
+    let prefix = portreeve_config::Ipv6Prefix::containing("2001:db8:60:1::".parse().unwrap(), 64);
+    let given = Delegated { prefix, valid_lifetime: Some(1000), preferred_lifetime: Some(500) };
+    lab.link(LinkState { delegated: vec![given], ..link("lan0", 2) });
+    let sent = lab.take();
+    let prefixes = |sent: &Sent| -> Vec<_> {
+        let options = sent.parse().options;
+        let of = |option: &NdOption| match option {
+            NdOption::PrefixInformation(p) => Some((p.prefix, p.valid_lifetime, p.preferred_lifetime)),
+            _ => None,
+        };
+        options.iter().filter_map(of).collect()
+    };
+    assert_eq!(prefixes(&sent[0]), [("2001:db8:60:1::".parse().unwrap(), 1000, 500)]);
+    // A prefix is no address: no server is made of it.
+    assert!(
+        !sent[0]
+            .parse()
+            .options
+            .iter()
+            .any(|o| matches!(o, NdOption::Rdnss(r) if r.servers.iter().any(|s| s.segments()[0] == 0x2001)))
+    );
+    lab.link(link("lan0", 2));
+    lab.advance(Duration::from_secs(3));
+    let gone = lab.take();
+    assert!(gone.iter().flat_map(prefixes).all(|(_, _, preferred)| preferred == 0), "deprecated once it is taken back");
 }
 
 #[test]

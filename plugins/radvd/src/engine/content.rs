@@ -211,15 +211,20 @@ fn advertised(
     }
 }
 
-/// The interface's global /64 prefixes, with the moments their addresses stop to be valid and preferred; of several
-/// addresses the longest counts.
+/// The interface's global /64 prefixes, those it has addresses in and those it was given, with the moments they stop to be
+/// valid and preferred; of several the longest counts.
 fn own_prefixes(link: &LinkState, link_at: Instant) -> BTreeMap<Ipv6Prefix, (Option<Instant>, Option<Instant>)> {
-    let mut own = BTreeMap::new();
-    for address in link.addresses.iter().filter(|a| a.prefix_length == 64 && !a.tentative && is_global(a.address)) {
-        let ends = |lifetime: Option<u32>| lifetime.map(|s| link_at + Duration::from_secs(s.into()));
-        let valid = ends(address.valid_lifetime);
+    let ends = |lifetime: Option<u32>| lifetime.map(|s| link_at + Duration::from_secs(s.into()));
+    let held = link.addresses.iter().filter(|a| a.prefix_length == 64 && !a.tentative && is_global(a.address));
+    let held = held.map(|address| {
         let preferred = if address.deprecated { Some(Instant::ZERO) } else { ends(address.preferred_lifetime) };
-        own.entry(Ipv6Prefix::containing(address.address, 64))
+        (Ipv6Prefix::containing(address.address, 64), ends(address.valid_lifetime), preferred)
+    });
+    let given = link.delegated.iter().filter(|d| d.prefix.length() == 64 && is_global(d.prefix.address()));
+    let given = given.map(|d| (d.prefix, ends(d.valid_lifetime), ends(d.preferred_lifetime)));
+    let mut own = BTreeMap::new();
+    for (prefix, valid, preferred) in held.chain(given) {
+        own.entry(prefix)
             .and_modify(|(v, p)| {
                 *v = later(*v, valid);
                 *p = later(*p, preferred);

@@ -22,6 +22,19 @@ pub struct LinkState {
     pub forwarding_off: bool,
     /// Every IPv6 address of the interface.
     pub addresses: Vec<InterfaceAddress>,
+    /// Prefixes that another plugin gave the interface, whether it has an address in them yet or not.
+    pub delegated: Vec<Delegated>,
+}
+
+/// A prefix that was given to an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delegated {
+    /// The prefix.
+    pub prefix: Ipv6Prefix,
+    /// Seconds it stays valid from now; `None`: for ever.
+    pub valid_lifetime: Option<u32>,
+    /// Seconds it stays preferred from now; `None`: for ever.
+    pub preferred_lifetime: Option<u32>,
 }
 
 /// One IPv6 address of an interface.

@@ -1,6 +1,7 @@
 //! Who this plugin is, and what a section needs.
 
 use portreeve_packet::icmpv6::{ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION};
+use portreeve_sdk::facts::Kind as Fact;
 use portreeve_sdk::{Diagnostic, Icmpv6Need, Manifest, Need, Planned, diagnostics};
 
 use crate::config::{self, Config};
@@ -12,7 +13,7 @@ pub fn manifest() -> Manifest {
         name: "radvd".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         summary: "router advertisements: prefixes, default route, DNS (RFC 4861)".to_owned(),
-        needs: needs("*"),
+        needs: needs("*").into_iter().chain([Need::Watch(Fact::DelegatedPrefix)]).collect(),
         config_example: EXAMPLE.to_owned(),
         state_schema: 0,
     }
@@ -21,7 +22,11 @@ pub fn manifest() -> Manifest {
 pub fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> {
     let (config, warnings) = Config::parse(section).map_err(diagnostics)?;
     Ok(Planned {
-        needs: config.patterns().flat_map(needs).collect(),
+        needs: config
+            .patterns()
+            .flat_map(needs)
+            .chain(config.follows_own_prefixes().then_some(Need::Watch(Fact::DelegatedPrefix)))
+            .collect(),
         warnings: diagnostics(warnings),
         summary: config::summary(&config).lines().map(str::to_owned).collect(),
     })

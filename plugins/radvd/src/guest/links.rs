@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
+use portreeve_config::Ipv6Prefix;
+use portreeve_sdk::facts::{Fact, Value};
 use portreeve_sdk::futures::future::LocalBoxFuture;
 use portreeve_sdk::links::{Address, Change, Link, Watch};
 use portreeve_sdk::types::ErrorCode;
-use portreeve_sdk::{Failure, ip};
+use portreeve_sdk::{Failure, clock, ip};
 
 use super::now;
-use crate::engine::{InterfaceAddress, LinkState};
+use crate::engine::{Delegated, InterfaceAddress, LinkState};
 use crate::{Config, Engine};
 
 #[derive(Default)]
@@ -20,6 +22,15 @@ pub struct LinkBook {
     /// The call that waits at the host.
     waiting: Option<LocalBoxFuture<'static, Vec<Change>>>,
     links: BTreeMap<u32, Entry>,
+    /// Prefixes by interface.
+    given: BTreeMap<String, Vec<(Ipv6Prefix, Until)>>,
+}
+
+/// When a prefix ends, in `clock.instant` nanoseconds; none for never.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Until {
+    preferred: Option<u64>,
+    valid: Option<u64>,
 }
 
 #[derive(Default)]
@@ -74,10 +85,42 @@ impl LinkBook {
         }
         for index in touched {
             if let Some(entry) = self.links.get(&index) {
-                let addresses = entry.addresses.values().copied().collect();
-                engine.handle_link(LinkState { addresses, ..entry.state.clone() }, now());
+                engine.handle_link(self.whole(entry), now());
             }
         }
+    }
+
+    /// Prefixes that were given to interfaces, all of them.
+    pub fn give(&mut self, facts: Vec<Fact>, engine: &mut Engine) {
+        let mut given: BTreeMap<String, Vec<(Ipv6Prefix, Until)>> = BTreeMap::new();
+        for fact in facts {
+            if let Value::DelegatedPrefix(value) = fact.value
+                && let (Some(interface), IpAddr::V6(address)) = (value.interface, ip(value.prefix.address))
+            {
+                let prefix = Ipv6Prefix::containing(address, value.prefix.length);
+                let until = Until { preferred: value.preferred_until, valid: value.valid_until };
+                given.entry(interface).or_default().push((prefix, until));
+            }
+        }
+        let old = std::mem::replace(&mut self.given, given);
+        for entry in self.links.values() {
+            if old.get(&entry.state.name) != self.given.get(&entry.state.name) {
+                engine.handle_link(self.whole(entry), now());
+            }
+        }
+    }
+
+    fn whole(&self, entry: &Entry) -> LinkState {
+        let left = |until: Option<u64>| {
+            until.map(|at| u32::try_from(at.saturating_sub(clock::now()) / 1_000_000_000).unwrap_or(u32::MAX - 1))
+        };
+        let delegated = self.given.get(&entry.state.name).into_iter().flatten().map(|(prefix, until)| Delegated {
+            prefix: *prefix,
+            valid_lifetime: left(until.valid),
+            preferred_lifetime: left(until.preferred),
+        });
+        let addresses = entry.addresses.values().copied().collect();
+        LinkState { addresses, delegated: delegated.collect(), ..entry.state.clone() }
     }
 }
 
@@ -91,6 +134,7 @@ impl Entry {
             running: link.running,
             forwarding_off: link.ipv6_forwarding == Some(false),
             addresses: Vec::new(),
+            delegated: Vec::new(),
         };
     }
 

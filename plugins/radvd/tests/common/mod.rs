@@ -85,6 +85,7 @@ pub fn link(name: &str, index: u32) -> LinkState {
         mac: Some(vec![2, 0, 0, 0, 0, 1]),
         mtu: 1500,
         running: true,
+        delegated: Vec::new(),
         addresses: vec![address("fe80::1/64")],
     }
 }
