@@ -58,21 +58,16 @@ enum Command {
     #[command(after_help = "Example: portreeve metrics | grep radvd")]
     Metrics(Files),
     /// Turn foreign configuration into a router.ron, on stdout; what needs attention goes to stderr, with its line.
-    #[command(subcommand, after_help = "Example: portreeve import interfaces /etc/network/interfaces > router.ron")]
-    Import(Import),
-    /// Look at components.
-    #[command(subcommand, after_help = "Example: portreeve plugin inspect radvd")]
-    Plugin(Plugin),
-}
-
-#[derive(Subcommand)]
-enum Import {
-    /// Debian's interfaces(5), with the files it sources.
     #[command(after_help = "Example: portreeve import interfaces /etc/network/interfaces > router.ron")]
-    Interfaces {
+    Import {
+        /// Whose configuration it is.
+        format: import::Format,
         /// The file.
         file: PathBuf,
     },
+    /// Look at components.
+    #[command(subcommand, after_help = "Example: portreeve plugin inspect radvd")]
+    Plugin(Plugin),
 }
 
 #[derive(Subcommand)]
@@ -145,7 +140,7 @@ fn obey(command: Command, logs: &LogStore) -> Result<bool, Failed> {
             ask::status(&files.options().control, plugin.as_deref(), &words, json)
         }
         Command::Logs { plugin, follow, files } => ask::logs(&files.options().control, plugin.as_deref(), follow),
-        Command::Import(Import::Interfaces { file }) => import::interfaces(&file),
+        Command::Import { format, file } => import::import(format, &file),
         Command::Metrics(files) => ask::metrics(&files.options().control),
         Command::Plugin(Plugin::List(files)) => plugin::list(&files.options(), logs),
         Command::Plugin(Plugin::Inspect { which, files }) => plugin::inspect(&files.options(), &which, logs),

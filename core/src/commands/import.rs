@@ -4,14 +4,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Failed, print};
-use crate::import;
+use crate::import as foreign;
 
-/// Imports an interfaces(5) file and what it sources.
+/// Whose configuration is imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Debian's interfaces(5), with the files it sources.
+    Interfaces,
+}
+
+/// Imports a file, and what it sources.
 ///
 /// # Errors
 /// It cannot be read, or it is none.
-pub fn interfaces(file: &Path) -> Result<bool, Failed> {
-    let imported = import::interfaces::import(file, &read, &list)?;
+pub fn import(format: Format, file: &Path) -> Result<bool, Failed> {
+    let imported = match format {
+        Format::Interfaces => foreign::interfaces::import(file, &read, &list)?,
+    };
     let notes: String = imported.notes.iter().map(|note| format!("{note}\n")).collect();
     print::complain(&notes);
     print::out(&imported.ron)?;

@@ -1,25 +1,26 @@
 //! wasm only: moves links, facts and stated networks between the host and the [`Engine`]. Decides nothing.
 //!
 //! One loop owns everything. What waits at the host stays waiting over many turns of it. What the engine is told of
-//! links is in `guest/links.rs`, what people are told in `guest/report.rs`, what the plugin needs in
+//! links is in `guest/links.rs`, delegated prefixes are in `guest/delegations.rs`, what people are told in `guest/report.rs`, what the plugin needs in
 //! `guest/describe.rs`.
 
+mod delegations;
 mod describe;
 mod links;
 mod report;
 
-use portreeve_sdk::facts::{self, Value, Watch};
+use portreeve_sdk::facts;
 use portreeve_sdk::futures::{FutureExt, select_biased};
-use portreeve_sdk::network::{self, ip_prefix, prefix};
+use portreeve_sdk::network;
 use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{
     Diagnostic, Failure, Manifest, Once, Planned, Plugin, Reply, Request, Requests, Standing, Timer, clock,
     diagnostics, info, instance, warn,
 };
-use std::rc::Rc;
 
-use crate::engine::{Action, Delegated, Outcome, Problem, SubnetFact};
+use crate::engine::{Action, Outcome, Problem};
 use crate::{Config, Engine, Instant};
+use delegations::{delegated, published};
 use links::LinkBook;
 
 struct Interfaces;
@@ -42,7 +43,7 @@ impl Plugin for Interfaces {
         let mut book = LinkBook::default();
         let mut delegations = Standing::default();
         book.follow(&config)?;
-        follow_delegations(&config, &mut delegations)?;
+        delegations::follow(&config, &mut delegations)?;
         let mut engine = Engine::new(config);
         let mut applying: Once<Applied> = Once::default();
         let mut timer = Timer::default();
@@ -66,7 +67,7 @@ impl Plugin for Interfaces {
                     Request::Reconfigure(section, reply) => {
                         let done = parse(&section).and_then(|config| {
                             book.follow(&config)?;
-                            follow_delegations(&config, &mut delegations)?;
+                            delegations::follow(&config, &mut delegations)?;
                             engine.reconfigure(config);
                             Ok(())
                         });
@@ -120,43 +121,6 @@ fn outcome(answer: Applied) -> Outcome {
             Outcome { waiting: Vec::new(), problems: vec![Problem { object: "the whole network".to_owned(), message }] }
         }
     }
-}
-
-fn follow_delegations(config: &Config, delegations: &mut Standing<Vec<facts::Fact>>) -> Result<(), Failure> {
-    if delegations.is_set() || !config.follows_delegations() {
-        return Ok(());
-    }
-    let failed = |code: ErrorCode| Failure::Other(format!("cannot follow delegated prefixes: {}", code.name()));
-    let watch = Rc::new(Watch::open(&[facts::Kind::DelegatedPrefix]).map_err(failed)?);
-    *delegations = Standing::new(move || {
-        let watch = watch.clone();
-        async move { watch.next().await }
-    });
-    Ok(())
-}
-
-fn published(fact: SubnetFact) -> Value {
-    Value::DelegatedPrefix(facts::DelegatedPrefix {
-        prefix: ip_prefix(fact.prefix),
-        preferred_until: fact.preferred_until.map(Instant::nanos),
-        valid_until: fact.valid_until.map(Instant::nanos),
-        interface: Some(fact.interface),
-    })
-}
-
-fn delegated(list: Vec<facts::Fact>) -> Vec<Delegated> {
-    let one = |fact: facts::Fact| match fact.value {
-        // One for a certain interface is a subnet already.
-        Value::DelegatedPrefix(value) if value.interface.is_none() => Some(Delegated {
-            publisher: fact.publisher,
-            key: fact.key,
-            prefix: prefix(value.prefix),
-            preferred_until: value.preferred_until.map(Instant::from_nanos),
-            valid_until: value.valid_until.map(Instant::from_nanos),
-        }),
-        _ => None,
-    };
-    list.into_iter().filter_map(one).collect()
 }
 
 fn parse(section: &str) -> Result<Config, Failure> {

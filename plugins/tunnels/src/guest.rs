@@ -1,6 +1,7 @@
 //! wasm only: moves links, names, packets and stated networks between the host and the [`Engine`]. Decides nothing.
 //!
-//! One loop owns everything; what waits at the host stays waiting over many turns of it. Paths that this plugin carries
+//! One loop owns everything; what waits at the host stays waiting over many turns of it. `guest/shim.rs` does what the
+//! engine says. Paths that this plugin carries
 //! itself are in `guest/paths.rs`, echo requests through the kernel's tunnels in `guest/echo.rs`, what the engine is told
 //! of links in `guest/links.rs`, what people are told in `guest/report.rs` and `guest/metrics.rs`, what the plugin needs
 //! in `guest/describe.rs`.
@@ -11,25 +12,25 @@ mod links;
 mod metrics;
 mod paths;
 mod report;
+mod shim;
 
-use portreeve_sdk::facts::{self, Value};
 use portreeve_sdk::futures::channel::mpsc;
 use portreeve_sdk::futures::future::LocalBoxFuture;
 use portreeve_sdk::futures::stream::{FuturesUnordered, StreamExt};
 use portreeve_sdk::futures::{FutureExt, select_biased};
 use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{
-    Diagnostic, Failure, Manifest, Once, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, info,
-    instance, ip, names, network, warn,
+    Diagnostic, Failure, Manifest, Once, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, network,
 };
 use std::net::IpAddr;
 
-use crate::engine::{Action, Outcome, PathEvent, Problem};
+use crate::engine::{Action, PathEvent};
 use crate::{Config, Engine, Instant};
 use echo::Echoes;
 use links::LinkBook;
 use metrics::Metrics;
 use paths::Paths;
+use shim::Shim;
 
 struct Tunnels;
 
@@ -115,85 +116,11 @@ impl Plugin for Tunnels {
                     News::Done => {}
                 },
                 (tunnel, event) = events.select_next_some() => engine.handle_path_event(&tunnel, event, now()),
-                answer = applying.answer().fuse() => engine.handle_applied(outcome(answer), now()),
+                answer = applying.answer().fuse() => engine.handle_applied(shim::outcome(answer), now()),
                 changes = book.next().fuse() => links::apply(changes, &mut engine),
                 () = timer.expired().fuse() => engine.handle_timeout(now()),
             }
             metrics.sync(&engine, &shim.paths, now());
-        }
-    }
-}
-
-/// What the engine's actions are done with.
-struct Shim {
-    tasks: Tasks,
-    paths: Paths,
-    echoes: Echoes,
-    told: Told,
-}
-
-impl Shim {
-    fn obey(&mut self, action: Action) {
-        match action {
-            Action::Apply => {}
-            Action::Resolve(name) => self.tasks.push(Box::pin(resolve(name))),
-            Action::AskSupport(kind) => self.tasks.push(Box::pin(ask_support(kind))),
-            Action::OpenPath { tunnel, settings } => self.paths.open(tunnel, &settings, &self.tasks, &self.told),
-            Action::UpdatePath { tunnel, settings } => self.paths.update(tunnel, &settings, &self.tasks, &self.told),
-            Action::ClosePath { tunnel } => self.paths.close(&tunnel),
-            Action::SendEcho { tunnel, source, target, identifier, sequence } => {
-                let sent = source.is_some_and(|source| {
-                    self.paths.send_echo(&tunnel, (source, target), (identifier, sequence), &self.tasks)
-                });
-                if !sent && !self.paths.is_open(&tunnel) {
-                    self.echoes.send(tunnel, target, identifier, sequence, &self.tasks, &self.told);
-                }
-            }
-            Action::Publish { key, interface, up, mtu } => {
-                let value = Value::Tunnel(facts::Tunnel { interface, up, mtu });
-                if let Err(code) = facts::publish(&key, &value) {
-                    warn!("cannot publish a tunnel", key = key, error = code.name());
-                }
-            }
-            // One that was never taken is as gone as it should be.
-            Action::Withdraw { key } => drop(facts::withdraw(&key)),
-            Action::Ready => instance::ready(),
-            Action::Degraded(reason) => instance::degraded(&reason),
-        }
-    }
-}
-
-async fn resolve(name: String) -> News {
-    let found = names::resolve(name.clone()).await;
-    let found = found.map(|list| list.into_iter().map(ip).collect()).map_err(|code| match code {
-        ErrorCode::NotFound => "there is no such name, or it has no address".to_owned(),
-        ErrorCode::Unreachable => "the resolver does not answer".to_owned(),
-        other => other.name().to_owned(),
-    });
-    News::Resolved(name, found)
-}
-
-async fn ask_support(kind: &'static str) -> News {
-    News::Support(kind, network::probe(kind.to_owned()).await.map_err(|problem| problem.message))
-}
-
-fn outcome(answer: Result<network::Outcome, ErrorCode>) -> Outcome {
-    match answer {
-        Ok(outcome) => {
-            if outcome.changes > 0 {
-                info!("changed the network", changes = outcome.changes);
-            }
-            let problem = |p: network::Problem| Problem {
-                object: p.object,
-                message: p.message,
-                not_supported: p.error == ErrorCode::NotSupported,
-            };
-            Outcome { waiting: outcome.waiting, problems: outcome.problems.into_iter().map(problem).collect() }
-        }
-        Err(code) => {
-            let message = format!("the core refuses it: {}", code.name());
-            let problem = Problem { object: "the whole network".to_owned(), message, not_supported: false };
-            Outcome { waiting: Vec::new(), problems: vec![problem] }
         }
     }
 }
