@@ -1,5 +1,5 @@
 //! `cargo xtask build`: compiles the core for this machine and the plugins for WebAssembly, and stages what an
-//! installation has: the binary, `plugins/`, the shipped `router.ron`, and the test guests when asked for.
+//! installation has: the binary, `plugins/`, the shipped `router.ron` and `gateway.ron`, and the test guests when asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,9 @@ pub fn build(options: Options) -> Result<PathBuf> {
             wasm(&target, &guest_package(&guest), &stage.join("guests").join(format!("{guest}.wasm")))?;
         }
     }
-    copy(&root().join("images/router.ron"), &stage.join("router.ron"))?;
+    for shipped in ["router.ron", "gateway.ron"] {
+        copy(&root().join("images").join(shipped), &stage.join(shipped))?;
+    }
     step(&format!("staged in {}", stage.display()));
     Ok(stage)
 }

@@ -1,6 +1,7 @@
-//! The story that `cargo xtask demo` tells: a router and a client in two network namespaces, joined by a cable. Each
-//! line was seen happening, with the milliseconds since the core was started; what is not seen ends the story with
-//! status 1. Nothing outside the namespaces is touched, and they are gone at the end.
+//! The story that `cargo xtask demo` tells: a client, a router with an IPv4 uplink, and a provider with the other end of a
+//! 6in4 tunnel, in three network namespaces. Each line was seen happening, with the milliseconds since the router's
+//! core was started; what is not seen ends the story with status 1. Nothing outside the namespaces is touched, and
+//! they are gone at the end.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -11,7 +12,18 @@ use portreeve_tests::lab::{Failure, Icmpv6, Lab, Netns, Result, Router, Site, St
 
 const WITHIN: Duration = Duration::from_secs(30);
 const PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x60, 1, 0, 0, 0, 0);
-const LAN_ADDRESS: &str = "2001:db8:60:1::1";
+/// The provider's end of the tunnel, and what lies behind it.
+const PROVIDER: &str = r#"Router(plugins: {
+    "interfaces": (config: (forwarding: (ipv6: true), interfaces: {
+        "eth0": (addresses: ["192.0.2.1/30"]),
+        "lo": (addresses: ["2001:db8:ffff::1/128"]),
+    })),
+    "tunnels": (config: (tunnels: {"customer": (
+        kind: SixInFour(remote: "192.0.2.2", local: Address("192.0.2.1")),
+        addresses: ["2001:db8:1::3/127"],
+        routes: [(to: "2001:db8:60::/60", via: "2001:db8:1::2")],
+    )})),
+})"#;
 const FAR_SIDE: &str = "2001:db8:ffff::1";
 
 fn main() -> ExitCode {
@@ -30,19 +42,21 @@ fn main() -> ExitCode {
 
 fn story(stage: &Stage) -> Result {
     let mut lab = Lab::new()?;
-    let (router, client) = (lab.netns("router")?, lab.netns("client")?);
-    router.sysctl("net.ipv6.conf.all.forwarding", "1")?;
+    let (router, client, provider) = (lab.netns("router")?, lab.netns("client")?, lab.netns("provider")?);
     veth((&router, "lan0", "02:00:5e:10:00:01"), (&client, "eth0", "02:00:5e:10:00:02"))?;
-    router.run(&format!("ip addr add {LAN_ADDRESS}/64 dev lan0 nodad"))?;
-    router.run(&format!("ip addr add {FAR_SIDE}/128 dev lo nodad"))?;
-    let site = Site::new(&lab, stage, &stage.router_ron()?)?;
+    veth((&router, "wan0", "02:00:5e:10:00:03"), (&provider, "eth0", "02:00:5e:10:00:04"))?;
+    let far = Site::new(&lab, stage, PROVIDER)?;
+    let mut far = far.start(&provider)?;
+    far.wait_ready("tunnels", WITHIN)?;
+    let site = Site::new(&lab, stage, &stage.gateway_ron()?)?;
     let listener = Icmpv6::listen(&client, "eth0")?;
 
-    println!("\n  client eth0 ---- lan0 router ---- {FAR_SIDE} (the far side)\n");
+    println!("\n  client eth0 ---- lan0 router wan0 ---- IPv4 ---- provider ---- {FAR_SIDE} (the far side)\n");
     ensure(client.default_routes().is_empty(), || "the client has a default route already".to_owned())?;
     println!("             the client has no address, no route and no configuration");
     let mut core = site.start(&router)?;
-    told(&core, "portreeve starts with the router.ron that ships");
+    println!("             the router has no address, no route, no tunnel and does not forward");
+    told(&core, "portreeve starts with the gateway.ron that ships");
     let outcome = life(&mut core, &client, &listener);
     outcome.map_err(|failure| failure.with("what the core logged", &core.log()))?;
     goodbye(core, &client, &listener)?;
@@ -65,8 +79,10 @@ fn life(core: &mut Router, client: &Netns, listener: &Icmpv6) -> Result {
         client.default_routes().into_iter().find(|route| route.starts_with(&via))
     })?;
     told(core, &format!("and has the route: {}", shortened(&route)));
-    core.wait_ready("radvd", WITHIN)?;
-    told(core, "the core answers on its control socket: radvd is ready");
+    for plugin in ["interfaces", "tunnels", "radvd"] {
+        core.wait_ready(plugin, WITHIN)?;
+    }
+    told(core, "the core answers on its control socket: interfaces, tunnels and radvd are ready");
 
     told(core, "what rdisc6 on the client reads in an advertisement:");
     let printed = client.output("rdisc6 -1 -n eth0")?;
@@ -76,10 +92,14 @@ fn life(core: &mut Router, client: &Netns, listener: &Icmpv6) -> Result {
             found.ok_or_else(|| Failure::new(format!("rdisc6 shows no `{wanted}`")).with("rdisc6", &printed))?;
         println!("               {found}");
     }
+    told(core, "portreeve status tunnels:");
+    for text in core.command(&["status", "tunnels"])?.lines() {
+        println!("               {text}");
+    }
     let ping = client.output(&format!("ping -6 -n -c 3 -i 0.2 -W 2 {FAR_SIDE}"))?;
     let summary = ping.lines().find(|line| line.contains("packets transmitted")).unwrap_or_default();
     ensure(summary.contains(" 0% packet loss"), || format!("ping lost packets: {summary}"))?;
-    told(core, &format!("the client pings the far side through it: {summary}"));
+    told(core, &format!("the client pings the far side through router and tunnel: {summary}"));
 
     told(core, "portreeve status radvd:");
     for text in core.command(&["status", "radvd"])?.lines() {

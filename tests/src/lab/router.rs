@@ -60,6 +60,23 @@ impl Stage {
         }
     }
 
+    /// The program.
+    pub fn binary(&self) -> PathBuf {
+        self.0.join("portreeve")
+    }
+
+    /// What `portreeve import interfaces /etc/network/interfaces` prints on a machine with this `/etc/network`.
+    ///
+    /// # Errors
+    /// If it fails; with what it printed.
+    pub fn import_interfaces(&self, etc_network: &Path) -> Result<String> {
+        let script = "mount -t tmpfs none /etc && mkdir /etc/network && mount --bind \"$1\" /etc/network \
+            && exec \"$0\" import interfaces /etc/network/interfaces";
+        let binary = fs::canonicalize(self.0.join("portreeve"))?;
+        let mut command = Command::new("unshare");
+        output(command.args(["--mount", "sh", "-c", script]).arg(binary).arg(etc_network))
+    }
+
     /// The file of a shipped plugin.
     pub fn plugin(&self, name: &str) -> PathBuf {
         self.0.join("plugins").join(format!("{name}.wasm"))
@@ -75,7 +92,19 @@ impl Stage {
     /// # Errors
     /// If it cannot be read.
     pub fn router_ron(&self) -> Result<String> {
-        let path = self.0.join("router.ron");
+        self.shipped("router.ron")
+    }
+
+    /// The shipped example of a whole gateway.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn gateway_ron(&self) -> Result<String> {
+        self.shipped("gateway.ron")
+    }
+
+    fn shipped(&self, name: &str) -> Result<String> {
+        let path = self.0.join(name);
         fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))
     }
 }
@@ -249,6 +278,18 @@ impl Router {
         serde_json::from_str(&text).map_err(|error| Failure::new(format!("status --json: {error}")).with("text", &text))
     }
 
+    /// The rows of a table of `portreeve status PLUGIN --json`.
+    ///
+    /// # Errors
+    /// If the core does not answer, or the plugin shows no such table.
+    pub fn table(&self, plugin: &str, table: &str) -> Result<Vec<Value>> {
+        let text = self.command(&["status", plugin, "--json"])?;
+        let status: Value = serde_json::from_str(&text)
+            .map_err(|e| Failure::new(format!("status {plugin} --json: {e}")).with("text", &text))?;
+        let rows = status["tables"][table].as_array().cloned();
+        rows.ok_or_else(|| Failure::new(format!("{plugin} shows no table {table}")).with("status", &text))
+    }
+
     /// The state of a plugin; none if the core does not answer or does not know it.
     pub fn plugin_state(&self, name: &str) -> Option<String> {
         let status = self.status_json().ok()?;
@@ -278,6 +319,15 @@ impl Router {
     /// If it does not within `within`, or if the core ends.
     pub fn wait_until<T>(&mut self, what: &str, within: Duration, probe: impl FnMut() -> Option<T>) -> Result<T> {
         self.process.wait_until(what, within, probe)
+    }
+
+    /// Kills it at once, as a crash would, and waits for the end.
+    ///
+    /// # Errors
+    /// If it is gone already.
+    pub fn kill(mut self) -> Result {
+        self.process.signal(Signal::KILL)?;
+        self.process.wait_end(STOP_WITHIN).map(drop)
     }
 
     /// Has it read router.ron again.
