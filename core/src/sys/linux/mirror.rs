@@ -16,7 +16,7 @@ use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{AsyncSocket, SocketAddr};
 use rtnetlink::{Handle, MulticastGroup};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{convert, to_io};
 use crate::sys::LinkTable;
@@ -32,14 +32,16 @@ type Events = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr
 /// The handle of the connection in use; requests go through it.
 pub type SharedHandle = Arc<Mutex<Handle>>;
 
-/// Starts to follow; the receiver already holds the first dump.
-pub async fn start() -> io::Result<(watch::Receiver<Arc<LinkTable>>, SharedHandle)> {
+/// Starts to follow; the receiver already holds the first dump. The last of the three asks for reading all again: what links
+/// say of forwarding changes without an event.
+pub async fn start() -> io::Result<(watch::Receiver<Arc<LinkTable>>, SharedHandle, Arc<Notify>)> {
     let (handle, events) = connect()?;
     let table = dump(&handle).await?;
     let (sender, receiver) = watch::channel(Arc::new(table));
     let shared = Arc::new(Mutex::new(handle.clone()));
-    tokio::spawn(follow(shared.clone(), handle, events, sender));
-    Ok((receiver, shared))
+    let refresh = Arc::new(Notify::new());
+    tokio::spawn(follow(shared.clone(), handle, events, sender, refresh.clone()));
+    Ok((receiver, shared, refresh))
 }
 
 fn connect() -> io::Result<(Handle, Events)> {
@@ -52,9 +54,24 @@ fn connect() -> io::Result<(Handle, Events)> {
 }
 
 /// For ever: follows a connection, and opens another when it breaks.
-async fn follow(shared: SharedHandle, mut handle: Handle, mut events: Events, sender: watch::Sender<Arc<LinkTable>>) {
+async fn follow(
+    shared: SharedHandle,
+    mut handle: Handle,
+    mut events: Events,
+    sender: watch::Sender<Arc<LinkTable>>,
+    refresh: Arc<Notify>,
+) {
     loop {
-        while let Some((first, _)) = events.next().await {
+        loop {
+            let first = tokio::select! {
+                first = events.next() => first,
+                () = refresh.notified() => {
+                    let Some(table) = read_anew(&handle, &mut events).await else { break };
+                    sender.send_replace(Arc::new(table));
+                    continue;
+                }
+            };
+            let Some((first, _)) = first else { break };
             // Everything that is there already goes into one new table.
             let batch: Vec<_> = std::iter::once(first).chain(waiting(&mut events)).collect();
             if batch.iter().any(is_overflow) {

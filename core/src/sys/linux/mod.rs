@@ -26,7 +26,7 @@ use futures::TryStreamExt;
 use netlink_packet_route::route::RouteMessage;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 
 use super::network::{Change, Changed, Found, Hardware, Refusal};
@@ -39,6 +39,8 @@ use super::{
 pub struct LinuxKernel {
     links: watch::Receiver<Arc<LinkTable>>,
     netlink: mirror::SharedHandle,
+    /// Has the table of links read again.
+    refresh: Arc<Notify>,
 }
 
 impl LinuxKernel {
@@ -48,8 +50,8 @@ impl LinuxKernel {
     /// # Errors
     /// The kernel's answer to the socket or to the first dumps.
     pub async fn start() -> io::Result<Self> {
-        let (links, netlink) = mirror::start().await?;
-        Ok(Self { links, netlink })
+        let (links, netlink, refresh) = mirror::start().await?;
+        Ok(Self { links, netlink, refresh })
     }
 
     fn handle(&self) -> rtnetlink::Handle {
@@ -101,7 +103,14 @@ impl Kernel for LinuxKernel {
     }
 
     fn change(&self, changes: Vec<Change>) -> BoxFuture<'static, io::Result<Vec<Changed>>> {
-        Box::pin(aside(move || network::change(&changes)))
+        let forwards = |change: &Change| matches!(change, Change::SetSysctl { name, .. } if name.contains("forward"));
+        let refresh = changes.iter().any(forwards).then(|| self.refresh.clone());
+        Box::pin(async move {
+            let changed = aside(move || network::change(&changes)).await;
+            // No event tells of it.
+            refresh.inspect(|refresh| refresh.notify_one());
+            changed
+        })
     }
 
     fn probe(&self, kind: &str) -> BoxFuture<'static, Changed> {
