@@ -18,6 +18,13 @@ pub const PING: Tool = Tool { program: "ping", package: "iputils-ping" };
 pub const RDISC6: Tool = Tool { program: "rdisc6", package: "ndisc6" };
 pub const RADVD: Tool = Tool { program: "radvd", package: "radvd" };
 pub const SETPRIV: Tool = Tool { program: "setpriv", package: "util-linux" };
+/// What boots Debian's kernel for the links that the machine's own kernel may lack.
+pub const QEMU: [Tool; 4] = [
+    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" },
+    Tool { program: "busybox", package: "busybox-static" },
+    Tool { program: "depmod", package: "kmod" },
+    Tool { program: "xz", package: "xz-utils" },
+];
 pub const UNSHARE: Tool = Tool { program: "unshare", package: "util-linux" };
 
 const WASM_TARGET: &str = "wasm32-wasip2";

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::install::{IP, PING, RADVD, RDISC6, SETPRIV, UNSHARE};
+use crate::install::{IP, PING, QEMU, RADVD, RDISC6, SETPRIV, UNSHARE};
 use crate::process::{Tally, cargo, run, run_counting, step};
 use crate::{Result, build, check, demo, install, metadata};
 
@@ -19,7 +19,8 @@ pub fn test(filter: Option<&str>) -> Result {
 }
 
 fn steps(filter: Option<&str>, tally: &mut Tally) -> Result {
-    install::for_namespaces(&[IP, PING, RDISC6, RADVD, SETPRIV, UNSHARE])?;
+    let [qemu, busybox, depmod, xz] = QEMU;
+    install::for_namespaces(&[IP, PING, RDISC6, RADVD, SETPRIV, UNSHARE, qemu, busybox, depmod, xz])?;
     install::wasm_target()?;
     install::lint_tools()?;
     let guests: Vec<String> = build::guests()?.iter().map(|guest| build::guest_package(guest)).collect();
