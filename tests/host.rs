@@ -138,6 +138,9 @@ fn icmpv6(pattern: &str) -> Need {
     Need::Icmpv6 { interfaces, receive: [133].into(), send: [134].into() }
 }
 
+#[path = "host/network.rs"]
+mod network;
+
 #[tokio::test]
 async fn links_shows_only_what_is_granted() {
     let host = Host::new();

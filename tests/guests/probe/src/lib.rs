@@ -3,18 +3,24 @@
 //!
 //! Commands: `links`, `addresses`, `routes`, `neighbours`, `changes`, `open IF TYPE…`, `join ADDRESS`, `receive`,
 //! `send TYPE DESTINATION`, `set|get|remove|names volatile|flash [NAME [VALUE]]`, `publish KEY ADDRESS`,
-//! `withdraw KEY`, `facts`, `count NAME AMOUNT`, `log TEXT`, `print TEXT`, `clock`, `random`, `degraded TEXT`, `ready`.
+//! `address IF ADDRESS/LENGTH`, `route IF ADDRESS LENGTH TABLE`, `sysctl NAME VALUE`, `make NAME KIND`, `rename INDEX NAME`
+//! (each states a network of just that), `hardware`, `kind KIND`, `key NAME`, `tun NAME`, `ipv4 PROTOCOL [REMOTE]`,
+//! `netlink FAMILY TYPE`, `resolve NAME`, `withdraw KEY`, `facts`, `count NAME AMOUNT`, `log TEXT`, `print TEXT`, `clock`, `random`, `degraded TEXT`, `ready`.
 #![cfg(target_arch = "wasm32")]
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use portreeve_network::{Address, Kind, Link, Prefix, Route, State, Sysctl};
 use portreeve_sdk::config::{Diagnostics, Value};
-use portreeve_sdk::raw_ip::{Icmpv6Socket, Transmit};
+use portreeve_sdk::netlink::Socket;
+use portreeve_sdk::network::{self, ipv4_address};
+use portreeve_sdk::raw_ip::{Icmpv6Socket, Ipv4Socket, Transmit};
 use portreeve_sdk::storage::Durability;
+use portreeve_sdk::tun::Device;
 use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{
     Diagnostic, Failure, Icmpv6Need, Manifest, Need, Planned, Plugin, Report, Request, Requests, StorageNeed, clock,
-    diagnostics, facts, info, instance, ip, ip_address, ipv6, ipv6_address, links, metrics, random, storage,
+    diagnostics, facts, info, instance, ip, ip_address, ipv6, ipv6_address, links, metrics, names, random, storage,
 };
 
 struct Probe;
@@ -114,6 +120,54 @@ impl Held {
                 let destination = ipv6_address(address(destination)?);
                 socket.send(Transmit { source: None, destination, hop_limit: 255, message }).await.and(done)
             }
+            ["address", interface, text] => {
+                let (address, length) = text.split_once('/').ok_or(ErrorCode::InvalidArgument)?;
+                let address = address.parse().map_err(|_| ErrorCode::InvalidArgument)?;
+                let prefix = Prefix::new(address, length.parse().unwrap_or(64));
+                let addresses = vec![Address::new(interface, prefix)];
+                applied(State { addresses, ..State::default() }).await
+            }
+            ["route", interface, address, length, table] => {
+                let address = address.parse().map_err(|_| ErrorCode::InvalidArgument)?;
+                let mut route = Route::new(Prefix::new(address, length.parse().unwrap_or(0)));
+                route.interface = Some(interface.to_owned());
+                route.table = table.parse().unwrap_or(0);
+                applied(State { routes: vec![route], ..State::default() }).await
+            }
+            ["sysctl", name, value] => {
+                let sysctls = vec![Sysctl { name: name.to_owned(), value: value.to_owned() }];
+                applied(State { sysctls, ..State::default() }).await
+            }
+            ["make", name, kind] => {
+                let make = if kind == "tun" { Kind::Tun } else { Kind::Dummy };
+                let links = vec![Link { name: name.to_owned(), make: Some(make), ..Link::default() }];
+                applied(State { links, ..State::default() }).await
+            }
+            ["rename", index, name] => {
+                let links = vec![Link { name: name.to_owned(), index: index.parse().ok(), ..Link::default() }];
+                applied(State { links, ..State::default() }).await
+            }
+            ["hardware"] => Ok(network::list_hardware()?.iter().map(|h| h.index.to_string()).collect()),
+            ["kind", kind] => match network::probe(kind.to_owned()).await {
+                Ok(()) => done,
+                Err(problem) => Ok(vec![problem.error.name().to_owned(), problem.message]),
+            },
+            ["key", name] => Ok(vec![network::public_key(name.to_owned()).await?.len().to_string()]),
+            ["tun", name] => Device::open(name).map(drop).and(done),
+            ["ipv4", protocol, ref remote @ ..] => {
+                let remote = remote.first().and_then(|text| text.parse().ok()).map(ipv4_address);
+                Ipv4Socket::open(protocol.parse().unwrap_or(0), None, remote).map(drop).and(done)
+            }
+            ["netlink", family, kind] => {
+                let socket = Socket::open(family.parse().unwrap_or(0))?;
+                let mut message = 16u32.to_le_bytes().to_vec();
+                message.extend(kind.parse().unwrap_or(0u16).to_le_bytes());
+                message.resize(16, 0);
+                socket.send(message).await.and(done)
+            }
+            ["resolve", name] => {
+                Ok(names::resolve(name.to_owned()).await?.into_iter().map(|a| ip(a).to_string()).collect())
+            }
             ["set", durability, name, value] => storage::set(last(durability), name, value.as_bytes()).and(done),
             ["get", durability, name] => {
                 let value = storage::get(last(durability), name)?;
@@ -163,6 +217,15 @@ impl Held {
             _ => Ok(vec!["unknown command".to_owned()]),
         }
     }
+}
+
+/// What an apply came to: how many changes, then who is waited for, then problems.
+async fn applied(state: State) -> Result<Vec<String>, ErrorCode> {
+    let outcome = network::apply(state).await?;
+    let mut lines = vec![format!("changes {}", outcome.changes)];
+    lines.extend(outcome.waiting.into_iter().map(|name| format!("waiting {name}")));
+    lines.extend(outcome.problems.into_iter().map(|p| format!("{}: {}", p.object, p.message)));
+    Ok(lines)
 }
 
 fn describe(change: &links::Change) -> String {

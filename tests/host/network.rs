@@ -1,0 +1,120 @@
+//! `network`, `tun`, `raw-ip` of IPv4, `netlink` and `names`: what is granted goes through, everything else is denied
+//! before the kernel hears of it.
+
+use portreeve::grants::{NamePattern, Need, Pattern, Prefix};
+use portreeve::sys::network::{Change, Found, FoundLink};
+
+use super::*;
+
+fn configure(pattern: &str) -> Need {
+    Need::Configure(Pattern::new(pattern).unwrap())
+}
+
+fn route(text: &str, length: u8) -> Need {
+    Need::Route(Prefix::new(text.parse().unwrap(), length))
+}
+
+fn name(text: &str) -> NamePattern {
+    NamePattern::new(text).unwrap()
+}
+
+/// A host whose kernel tells the reconciler of the same two links.
+fn host() -> Host {
+    let host = Host::new();
+    let link = |index, name: &str| FoundLink { index, name: name.to_owned(), up: true, ..FoundLink::default() };
+    let links = vec![link(2, "lan0"), link(3, "wan0")];
+    host.kernel.set_found(Found { links, addresses_are_tagged: true, ..Found::default() });
+    host
+}
+
+#[tokio::test]
+async fn network_changes_what_is_granted_and_waits_for_what_is_not_there() {
+    let host = host();
+    let probe = host.probe(&[configure("lan*"), route("2001:db8::", 32)]).await;
+    assert_eq!(probe.call("address lan0 2001:db8::1/64").await, ["changes 1"]);
+    assert!(matches!(host.kernel.changes()[..], [Change::SetAddress(_)]));
+    // The fake does not hold it: it is stated, and set, again.
+    assert_eq!(probe.call("address lan9 2001:db8::1/64").await, ["changes 0", "waiting lan9"]);
+    assert_eq!(probe.call("route lan0 2001:db8:1:: 48 254").await, ["changes 1"]);
+}
+
+#[tokio::test]
+async fn network_denies_what_is_not_granted_and_the_kernel_hears_nothing() {
+    let host = host();
+    let probe = host.probe(&[configure("lan*"), route("2001:db8::", 32), links("lan*")]).await;
+    for call in [
+        "address wan0 2001:db8::1/64",
+        "route wan0 2001:db8:1:: 48 254",
+        "route lan0 2001:: 16 254",
+        "route lan0 2001:db8:1:: 48 100",
+        "sysctl ipv6/conf/all/forwarding 1",
+        "sysctl ipv6/conf/wan0/forwarding 1",
+        "make lan5 dummy",
+        "rename 3 lan7",
+        "kind sit",
+        "key wg0",
+        "tun lan5",
+        "ipv4 41 192.0.2.1",
+        "ipv4 41",
+        "netlink 0 16",
+        "resolve example.net",
+    ] {
+        assert_eq!(probe.call(call).await.first().map(String::as_str), Some("denied"), "{call}");
+    }
+    assert_eq!(host.kernel.changes(), []);
+    assert_eq!(probe.call("hardware").await, ["2"], "hardware of links that are not shown is not shown either");
+}
+
+#[tokio::test]
+async fn network_parameters_do_not_lead_out_of_net() {
+    let host = host();
+    let probe = host.probe(&[Need::Sysctl(name("*")), configure("*")]).await;
+    for bad in ["ipv6/../../kernel/panic", "../kernel/panic", "ipv6//x", "/ipv6/x"] {
+        assert_eq!(probe.call(&format!("sysctl {bad} 1")).await, ["invalid-argument"], "{bad}");
+    }
+    assert_eq!(host.kernel.changes(), []);
+}
+
+#[tokio::test]
+async fn network_makes_links_under_granted_names_and_of_granted_kinds() {
+    let host = host();
+    let kinds = ["tun".to_owned()].into();
+    let create = Need::Create { interfaces: Pattern::new("tun*").unwrap(), kinds };
+    let probe = host.probe(&[create, configure("*")]).await;
+    assert_eq!(probe.call("make tun0 tun").await, ["changes 1"]);
+    assert!(matches!(&host.kernel.changes()[..], [Change::MakeLink { alias, .. }] if alias == "portreeve:probe"));
+    assert_eq!(probe.call("make tun0 dummy").await, ["denied"]);
+    assert_eq!(probe.call("make lan9 tun").await, ["denied"]);
+    assert_eq!(probe.call("kind tun").await, ["ok"]);
+}
+
+#[tokio::test]
+async fn network_keys_stay_in_the_core() {
+    let host = host();
+    let probe = host.probe(&[Need::Key(name("wg*"))]).await;
+    assert_eq!(probe.call("key wg0").await, ["32"]);
+    assert_eq!(probe.call("key ssh").await, ["denied"]);
+    let kept = std::fs::read_to_string(host.directory.path().join("flash/keys/wg0")).unwrap();
+    assert_eq!(kept.trim().len(), 44, "32 bytes as base64");
+}
+
+#[tokio::test]
+async fn tun_raw_ip_netlink_and_names_pass_what_is_granted_on_to_the_kernel() {
+    let host = host();
+    let needs = [
+        Need::Tun(Pattern::new("tun*").unwrap()),
+        Need::Ipv4 { protocol: 41, remotes: Prefix::new("192.0.2.0".parse().unwrap(), 24) },
+        Need::Netlink { family: 16, send: [26].into() },
+        Need::Resolve(name("*.example.net")),
+    ];
+    let probe = host.probe(&needs).await;
+    // The fake has none of these: its own errors come back, not the grant's.
+    assert_eq!(probe.call("tun tun0").await, ["not-found"]);
+    assert_eq!(probe.call("ipv4 41 192.0.2.1").await, ["not-supported"]);
+    assert_eq!(probe.call("netlink 16 26").await, ["not-supported"]);
+    assert_eq!(probe.call("resolve gw.example.net").await, ["not-found"]);
+    for call in ["ipv4 41 198.51.100.1", "ipv4 41", "ipv4 47 192.0.2.1", "netlink 0 26", "resolve example.net"] {
+        assert_eq!(probe.call(call).await, ["denied"], "{call}");
+    }
+    assert_eq!(probe.call("resolve -x!").await, ["invalid-argument"]);
+}
