@@ -117,7 +117,13 @@ fn value_in(value: Value) -> FactValue {
         Value::Nat64Prefix(prefix) => FactValue::Nat64Prefix(prefix_in(prefix)),
         Value::DnsServer(address) => FactValue::DnsServer(ip_in(address)),
         Value::SearchDomain(name) => FactValue::SearchDomain(name),
-        Value::Tunnel(t) => FactValue::Tunnel(t.interface, t.up, t.mtu),
+        Value::Tunnel(t) => FactValue::Tunnel {
+            interface: t.interface,
+            up: t.up,
+            mtu: t.mtu,
+            local: t.local.map(ip_in),
+            remote: t.remote.map(ip_in),
+        },
         Value::Custom(c) => FactValue::Custom(c.name, c.value),
     }
 }
@@ -131,7 +137,9 @@ fn fact_out(fact: store::Fact) -> Fact {
         FactValue::Nat64Prefix(prefix) => Value::Nat64Prefix(prefix_out(prefix)),
         FactValue::DnsServer(address) => Value::DnsServer(ip_out(address)),
         FactValue::SearchDomain(name) => Value::SearchDomain(name),
-        FactValue::Tunnel(interface, up, mtu) => Value::Tunnel(wit::Tunnel { interface, up, mtu }),
+        FactValue::Tunnel { interface, up, mtu, local, remote } => {
+            Value::Tunnel(wit::Tunnel { interface, up, mtu, local: local.map(ip_out), remote: remote.map(ip_out) })
+        }
         FactValue::Custom(name, value) => Value::Custom(wit::Custom { name, value }),
     };
     Fact { publisher: fact.publisher, key: fact.key, value }

@@ -27,8 +27,19 @@ pub enum FactValue {
     DnsServer(IpAddr),
     /// A search domain.
     SearchDomain(String),
-    /// A tunnel: interface, up, MTU.
-    Tunnel(String, bool, u32),
+    /// A tunnel.
+    Tunnel {
+        /// Its interface.
+        interface: String,
+        /// Whether it carries packets.
+        up: bool,
+        /// Bytes.
+        mtu: u32,
+        /// Our end, where it is fixed.
+        local: Option<IpAddr>,
+        /// The other end, where it is fixed.
+        remote: Option<IpAddr>,
+    },
     /// A third party's: name, value.
     Custom(String, String),
 }
@@ -42,7 +53,7 @@ impl FactValue {
             Self::Nat64Prefix(_) => FactKind::Nat64Prefix,
             Self::DnsServer(_) => FactKind::DnsServer,
             Self::SearchDomain(_) => FactKind::SearchDomain,
-            Self::Tunnel(..) => FactKind::Tunnel,
+            Self::Tunnel { .. } => FactKind::Tunnel,
             Self::Custom(..) => FactKind::Custom,
         }
     }
@@ -56,7 +67,7 @@ impl FactValue {
             Self::Nat64Prefix(p) => p.0.is_ipv6() && matches!(p.1, 32 | 40 | 48 | 56 | 64 | 96),
             Self::DnsServer(_) => true,
             Self::SearchDomain(name) => name.len() <= 253,
-            Self::Tunnel(name, ..) => name.len() <= 15,
+            Self::Tunnel { interface, .. } => interface.len() <= 15,
             Self::Custom(name, value) => name.len() <= MAX_TEXT && value.len() <= MAX_TEXT,
         }
     }

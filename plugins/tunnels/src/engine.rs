@@ -35,7 +35,7 @@ pub use keepalive::{Echoes, Life};
 pub use names::{FIRST_RETRY, LAST_RETRY, REFRESH};
 pub use settle::START_PATIENCE;
 pub use status::{Metrics, Row};
-pub use types::{Action, Link, Outcome, PathEvent, PathRemote, PathSettings, Problem};
+pub use types::{Action, Link, Outcome, PathEvent, PathRemote, PathSettings, Problem, Published};
 
 /// Echo requests that may wait to be polled behind other actions; further ones are dropped, and count as lost. Other
 /// actions come from changes and are never dropped.

@@ -61,7 +61,7 @@ impl Plugin for Tunnels {
     }
 
     async fn run(section: String, mut requests: Requests) -> Result<(), Failure> {
-        let config = parse(&section)?;
+        let mut config = parse(&section)?;
         let mut book = LinkBook::default();
         book.follow(&config)?;
         let mut engine = Engine::new(&config, now());
@@ -91,9 +91,10 @@ impl Plugin for Tunnels {
             select_biased! {
                 request = requests.next().fuse() => match request {
                     Request::Reconfigure(section, reply) => {
-                        let done = parse(&section).and_then(|config| {
-                            book.follow(&config)?;
-                            engine.reconfigure(&config, now());
+                        let done = parse(&section).and_then(|new| {
+                            book.follow(&new)?;
+                            engine.reconfigure(&new, now());
+                            config = new;
                             Ok(())
                         });
                         // The answer ends the grants of the old section: the new state is brought about first.
@@ -102,7 +103,9 @@ impl Plugin for Tunnels {
                             failed => reply.send(failed),
                         }
                     }
-                    Request::Query(words, reply) => reply.send(report::report(&engine.status(), &shim.paths, &words)),
+                    Request::Query(words, reply) => {
+                        reply.send(report::report(&config, &engine.status(), &shim.paths, &words).await);
+                    }
                     // What the kernel has stays as it is: the next start adopts it.
                     Request::Stop => return Ok(()),
                 },

@@ -163,3 +163,17 @@ fn wireguard_waits_for_no_name_and_takes_its_address_when_it_is_known() {
     assert_eq!(lab.resolved("vpn.example", addresses(&["2001:db8::7"])), [Action::Apply]);
     assert_eq!(endpoint(&lab), Some(("2001:db8::7".parse().unwrap(), 1)));
 }
+
+#[test]
+fn others_are_told_both_ends_and_when_they_change() {
+    let section = r#"(tunnels: {"sixbone": (kind: SixInFour(remote: "pop.example", local: Interface("wan0")))})"#;
+    let mut lab = Lab::new(section, &["sit"]);
+    lab.run();
+    lab.wan_address("198.51.100.7/24");
+    lab.resolved("pop.example", addresses(&["192.0.2.1"]));
+    let ends = |local: &str, remote: &str| Some((local.parse().ok(), remote.parse().ok()));
+    assert_eq!(lab.told_ends, ends("198.51.100.7", "192.0.2.1"));
+    lab.pass(portreeve_tunnels::engine::REFRESH);
+    lab.resolved("pop.example", addresses(&["192.0.2.9"]));
+    assert_eq!(lab.told_ends, ends("198.51.100.7", "192.0.2.9"));
+}

@@ -121,13 +121,13 @@ impl Engine {
 
     fn publish(&mut self, actions: &mut Vec<Action>) {
         for (name, tunnel) in &mut self.tunnels {
-            let fact = (tunnel.is_up(), tunnel.config.mtu);
+            let fact = tunnel.fact();
             // What was never up is not worth telling, until it is decided that it is down.
             let known = tunnel.established || tunnel.published.is_some() || tunnel.life() == Life::Down;
             if known && tunnel.published != Some(fact) {
                 tunnel.published = Some(fact);
                 let (key, interface) = (name.clone(), name.clone());
-                actions.push(Action::Publish { key, interface, up: fact.0, mtu: fact.1 });
+                actions.push(Action::Publish { key, interface, fact });
             }
         }
     }

@@ -12,7 +12,7 @@ use super::carrier::Carrier;
 use super::keepalive::{Life, Monitor};
 use super::links::Links;
 use super::names::{Names, back_off};
-use super::types::{Action, Link, PathRemote, PathSettings};
+use super::types::{Action, Link, PathRemote, PathSettings, Published};
 use crate::config::{Host, Kind, Local, Tunnel, unusable};
 use crate::time::Instant;
 
@@ -46,7 +46,7 @@ pub(super) struct Runtime {
     pub(super) monitor: Option<Monitor>,
     /// It carries packets, as far as links and paths tell.
     pub(super) established: bool,
-    pub(super) published: Option<(bool, u32)>,
+    pub(super) published: Option<Published>,
 }
 
 impl Runtime {
@@ -98,6 +98,11 @@ impl Runtime {
         if new.remote().is_none() {
             self.remote = None;
         }
+    }
+
+    /// What other plugins are told of it.
+    pub(super) fn fact(&self) -> Published {
+        Published { up: self.is_up(), mtu: self.config.mtu, local: self.local, remote: self.remote }
     }
 
     pub(super) fn find_ends(&mut self, names: &Names, links: &Links) {

@@ -1,6 +1,6 @@
 //! The values that go into the engine and come out of it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portreeve_network::Prefix;
 
@@ -107,10 +107,8 @@ pub enum Action {
         key: String,
         /// Its interface.
         interface: String,
-        /// Whether it carries packets.
-        up: bool,
-        /// Bytes.
-        mtu: u32,
+        /// What it says.
+        fact: Published,
     },
     /// Take a fact back.
     Withdraw {
@@ -121,6 +119,19 @@ pub enum Action {
     Ready,
     /// Something is not; what, in one line.
     Degraded(String),
+}
+
+/// What other plugins are told of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Whether it carries packets.
+    pub up: bool,
+    /// Bytes.
+    pub mtu: u32,
+    /// Our end as it is now; none where it is not fixed.
+    pub local: Option<IpAddr>,
+    /// The other end as it is now; none where it is not fixed.
+    pub remote: Option<IpAddr>,
 }
 
 /// How the plugin carries the packets of a tunnel.

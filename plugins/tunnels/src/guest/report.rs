@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use portreeve_sdk::{Report, Table};
+use portreeve_sdk::{Report, Table, network};
 
 use super::paths::Paths;
+use crate::Config;
+use crate::config::{Kind, PublicKey};
 use crate::engine::Row;
 
 /// One tunnel by name, or all.
-pub fn report(status: &[Row], paths: &Paths, words: &[String]) -> Result<Report, String> {
+pub async fn report(config: &Config, status: &[Row], paths: &Paths, words: &[String]) -> Result<Report, String> {
     if let Some(unknown) = words.iter().find(|word| !status.iter().any(|row| row.name == **word)) {
         let names: Vec<&str> = status.iter().map(|row| row.name.as_str()).collect();
         return Err(format!("no tunnel {unknown} here; configured: {}", names.join(", ")));
@@ -19,7 +21,11 @@ pub fn report(status: &[Row], paths: &Paths, words: &[String]) -> Result<Report,
     let columns = ["tunnel", "kind", "path", "why", "local", "remote", "state", "mtu", "rtt", "last error"];
     let mut tables = vec![table("tunnels", &columns, rows)];
     if !paths.is_empty() {
-        tables.push(packets(paths, is_shown));
+        tables.push(packets(paths, &is_shown));
+    }
+    let keys = public_keys(config, &is_shown).await;
+    if !keys.is_empty() {
+        tables.push(table("WireGuard keys, for the other ends", &["tunnel", "public key"], keys));
     }
     Ok(Report { values: vec![("up".to_owned(), format!("{up} of {} tunnels", status.len()))], tables })
 }
@@ -39,8 +45,25 @@ fn row(row: &Row) -> Vec<String> {
     ]
 }
 
+/// The public keys of our ends, as `wg` writes them.
+async fn public_keys(config: &Config, is_shown: &impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for tunnel in config.tunnels().filter(|tunnel| is_shown(&tunnel.name)) {
+        if let Kind::WireGuard(wireguard) = &tunnel.kind {
+            let key = match network::public_key(wireguard.key.clone()).await {
+                Ok(bytes) => {
+                    <[u8; 32]>::try_from(bytes).map_or_else(|_| String::new(), |key| PublicKey(key).to_string())
+                }
+                Err(code) => format!("cannot be read: {}", code.name()),
+            };
+            rows.push(vec![tunnel.name.clone(), key]);
+        }
+    }
+    rows
+}
+
 /// The counters of the paths that this plugin carries: the four of traffic in columns, of the others those that count.
-fn packets(paths: &Paths, is_shown: impl Fn(&str) -> bool) -> Table {
+fn packets(paths: &Paths, is_shown: &impl Fn(&str) -> bool) -> Table {
     let traffic = ["rx_packets", "rx_bytes", "tx_packets", "tx_bytes"];
     let mut rows: BTreeMap<String, (Vec<String>, Vec<String>)> = BTreeMap::new();
     paths.each(|tunnel, name, value| {

@@ -2,7 +2,7 @@
 
 use portreeve_sdk::facts::{self, Value};
 use portreeve_sdk::types::ErrorCode;
-use portreeve_sdk::{info, instance, ip, names, network, warn};
+use portreeve_sdk::{info, instance, ip, ip_address, names, network, warn};
 
 use super::echo::Echoes;
 use super::paths::Paths;
@@ -35,8 +35,9 @@ impl Shim {
                     self.echoes.send(tunnel, target, identifier, sequence, &self.tasks, &self.told);
                 }
             }
-            Action::Publish { key, interface, up, mtu } => {
-                let value = Value::Tunnel(facts::Tunnel { interface, up, mtu });
+            Action::Publish { key, interface, fact } => {
+                let (local, remote) = (fact.local.map(ip_address), fact.remote.map(ip_address));
+                let value = Value::Tunnel(facts::Tunnel { interface, up: fact.up, mtu: fact.mtu, local, remote });
                 if let Err(code) = facts::publish(&key, &value) {
                     warn!("cannot publish a tunnel", key = key, error = code.name());
                 }

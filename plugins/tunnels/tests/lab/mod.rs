@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::net::IpAddr;
 
 use portreeve_network::{Kind, Link as WantedLink, Prefix, State};
-use portreeve_tunnels::engine::{Action, Link, Outcome, PathEvent, PathSettings, Problem, Row};
+use portreeve_tunnels::engine::{Action, Link, Outcome, PathEvent, PathSettings, Problem, Published, Row};
 use portreeve_tunnels::{Config, Engine, Instant};
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -20,7 +20,8 @@ pub const WATCHED: &str = r#"(tunnels: {"sixbone": (kind: SixInFour(remote: "pop
     keepalive: (target: "2001:db8:1::1", interval: "10s", timeout: "30s"), failover: true)})"#;
 
 pub fn published(up: bool) -> Action {
-    Action::Publish { key: "sixbone".into(), interface: "sixbone".into(), up, mtu: 1480 }
+    let fact = Published { up, mtu: 1480, local: None, remote: None };
+    Action::Publish { key: "sixbone".into(), interface: "sixbone".into(), fact }
 }
 
 pub fn opened(actions: &[Action]) -> Option<&PathSettings> {
@@ -57,6 +58,9 @@ pub struct Lab {
     pub refuses: Vec<&'static str>,
     /// Whether paths open at once.
     pub opens: bool,
+    /// Our end and the other one, as others were told last.
+    pub told_ends: Option<(Option<IpAddr>, Option<IpAddr>)>,
+    told: std::collections::BTreeMap<String, Published>,
     links: Vec<(u32, WantedLink)>,
     next: u32,
 }
@@ -78,8 +82,17 @@ impl Lab {
     pub fn new(section: &str, kinds: &[&'static str]) -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
         let engine = Engine::new(&config(section), now);
-        let mut lab =
-            Self { engine, now, kinds: kinds.to_vec(), refuses: vec![], opens: true, links: vec![], next: 10 };
+        let mut lab = Self {
+            engine,
+            now,
+            kinds: kinds.to_vec(),
+            refuses: vec![],
+            opens: true,
+            told_ends: None,
+            told: Default::default(),
+            links: vec![],
+            next: 10,
+        };
         lab.engine.handle_link(
             Link { index: WAN, name: "wan0".into(), up: true, running: true, mtu: 1500, ..Link::default() },
             now,
@@ -106,6 +119,18 @@ impl Lab {
                         self.engine.handle_path_event(&tunnel, PathEvent::Open, self.now);
                     }
                     rest.push(Action::OpenPath { tunnel, settings });
+                }
+                // The ends are kept apart: most tests are about up and down.
+                Action::Publish { key, interface, fact } => {
+                    self.told_ends = Some((fact.local, fact.remote));
+                    let told = Published { local: None, remote: None, ..fact };
+                    if self.told.insert(key.clone(), told) != Some(told) {
+                        rest.push(Action::Publish { key, interface, fact: told });
+                    }
+                }
+                Action::Withdraw { key } => {
+                    self.told.remove(&key);
+                    rest.push(Action::Withdraw { key });
                 }
                 other => rest.push(other),
             }
