@@ -40,6 +40,13 @@ fn the_samples_reach_behind_the_first_check() {
         let text = String::from_utf8(sample).unwrap();
         assert!(portreeve_radvd::Config::parse(&text).is_ok(), "{text}");
     }
+    let samples = |name: &str| (TARGETS.iter().find(|t| t.name == name).unwrap().samples)();
+    for text in samples("interfaces_section").into_iter().map(|sample| String::from_utf8(sample).unwrap()) {
+        assert!(portreeve_interfaces::Config::parse(&text).is_ok(), "{text}");
+    }
+    for text in samples("tunnels_section").into_iter().map(|sample| String::from_utf8(sample).unwrap()) {
+        assert!(portreeve_tunnels::Config::parse(&text).is_ok(), "{text}");
+    }
 }
 
 #[test]

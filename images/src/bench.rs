@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: figures of the optimised core, measured by binaries of `portreeve-tests`. Those only drive
-//! processes, so they stay in the dev profile.
+//! `cargo xtask bench`: figures of the optimised core, measured by binaries of `portreeve-tests`. Those that only drive
+//! processes stay in the dev profile; those that run the core's library, or relay packets themselves, are optimised too.
 
-use crate::install::{IP, RADVD, UNSHARE};
+use std::path::Path;
+
+use crate::install::{IP, PING, RADVD, UNSHARE};
 use crate::process::{cargo, run, step};
 use crate::{Result, build, install};
 
@@ -9,8 +11,27 @@ use crate::{Result, build, install};
 pub fn radvd() -> Result {
     install::for_namespaces(&[IP, RADVD, UNSHARE])?;
     let stage = build::build(build::Options { release: true, guests: true })?;
+    measure("bench-radvd", false, &stage)
+}
+
+/// A thousand addresses and routes, beside `ip -batch`.
+pub fn interfaces() -> Result {
+    install::for_namespaces(&[IP])?;
+    let stage = build::build(build::Options { release: true, guests: false })?;
+    measure("bench-interfaces", true, &stage)
+}
+
+/// Userspace 6in4, beside native relays.
+pub fn tunnels() -> Result {
+    install::for_namespaces(&[IP, PING])?;
+    let stage = build::build(build::Options { release: true, guests: false })?;
+    measure("bench-tunnels", true, &stage)
+}
+
+fn measure(bench: &str, optimised: bool, stage: &Path) -> Result {
+    let profile: &[&str] = if optimised { &["--release"] } else { &[] };
     step("building the bench");
-    run(&mut cargo(&["build", "-q", "-p", "portreeve-tests", "--bin", "bench-radvd"]))?;
+    run(cargo(&["build", "-q", "-p", "portreeve-tests", "--bin", bench]).args(profile))?;
     step("measuring");
-    run(cargo(&["run", "-q", "-p", "portreeve-tests", "--bin", "bench-radvd", "--"]).arg(stage))
+    run(cargo(&["run", "-q", "-p", "portreeve-tests", "--bin", bench]).args(profile).arg("--").arg(stage))
 }

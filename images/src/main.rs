@@ -28,7 +28,9 @@ Commands:
   demo                          build, then run a router and a client in network namespaces and show what happens
   test [FILTER]                 everything CI runs; with FILTER only the tests whose name contains it
   check                         only the quick rules of `test`: directions, head comments, lengths, unsafe, licences
-  bench radvd                   measure against Debian's radvd: `name<TAB>value<TAB>unit` on stdout
+  bench radvd|interfaces|tunnels
+                                measure against Debian's radvd, `ip -batch`, native relays: `name<TAB>value<TAB>unit`
+                                on stdout
 
 Example: cargo xtask test rs_flood
 `demo`, `test` and `bench` need root (network namespaces) and install missing Debian packages.
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
         ["test", filter] if !filter.starts_with('-') => test::test(Some(filter)),
         ["check"] => test::rules(),
         ["bench", "radvd"] => bench::radvd(),
+        ["bench", "interfaces"] => bench::interfaces(),
+        ["bench", "tunnels"] => bench::tunnels(),
         [] => return usage("a command is missing"),
         [command, ..] => return usage(&format!("`{command}` is no command, or not with these arguments")),
     };

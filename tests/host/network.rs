@@ -46,6 +46,8 @@ async fn network_denies_what_is_not_granted_and_the_kernel_hears_nothing() {
         "address wan0 2001:db8::1/64",
         "route wan0 2001:db8:1:: 48 254",
         "route lan0 2001:: 16 254",
+        "address lan0 2001:db8::1/31",
+        "address lan0 192.0.2.1/1",
         "route lan0 2001:db8:1:: 48 100",
         "sysctl ipv6/conf/all/forwarding 1",
         "sysctl ipv6/conf/wan0/forwarding 1",
@@ -63,6 +65,31 @@ async fn network_denies_what_is_not_granted_and_the_kernel_hears_nothing() {
     }
     assert_eq!(host.kernel.changes(), []);
     assert_eq!(probe.call("hardware").await, ["2"], "hardware of links that are not shown is not shown either");
+}
+
+#[tokio::test]
+async fn network_wants_a_route_for_an_address_whose_prefix_is_half_the_internet() {
+    let host = host();
+    let probe = host.probe(&[configure("lan*"), route("2000::", 3), route("10.0.0.0", 7)]).await;
+    for granted in ["2001:db8::1/3", "10.1.2.3/7", "192.0.2.1/8", "3fff::1/32", "fd00::1/64"] {
+        assert_eq!(probe.call(&format!("address lan0 {granted}")).await, ["changes 1"], "{granted}");
+        assert_eq!(host.kernel.changes().len(), 1);
+    }
+    for wider in ["2001:db8::1/2", "10.1.2.3/6", "192.0.2.1/7", "fd00::1/31"] {
+        assert_eq!(probe.call(&format!("address lan0 {wider}")).await, ["denied"], "{wider}");
+    }
+    assert_eq!(host.kernel.changes(), []);
+}
+
+#[tokio::test]
+async fn network_takes_only_plain_names_of_links() {
+    let host = host();
+    let create = Need::Create { interfaces: Pattern::new("*").unwrap(), kinds: ["dummy".to_owned()].into() };
+    let probe = host.probe(&[create, configure("*")]).await;
+    for bad in ["lan+", "a:b", "eth%d", "lan*", "a/b", "..", "a123456789012345"] {
+        assert_eq!(probe.call(&format!("make {bad} dummy")).await, ["invalid-argument"], "{bad}");
+    }
+    assert_eq!(host.kernel.changes(), []);
 }
 
 #[tokio::test]
@@ -96,6 +123,32 @@ async fn network_keys_stay_in_the_core() {
     assert_eq!(probe.call("key ssh").await, ["denied"]);
     let kept = std::fs::read_to_string(host.directory.path().join("flash/keys/wg0")).unwrap();
     assert_eq!(kept.trim().len(), 44, "32 bytes as base64");
+}
+
+#[tokio::test]
+async fn network_makes_keys_up_to_a_limit() {
+    let host = host();
+    let probe = host.probe(&[Need::Key(name("*"))]).await;
+    assert_eq!(probe.call("key wg0").await, ["32"]);
+    let keys = host.directory.path().join("flash/keys");
+    (1..256).for_each(|number| std::fs::write(keys.join(format!("k{number}")), "").unwrap());
+    assert_eq!(probe.call("key wg1").await, ["limit"]);
+    assert_eq!(probe.call("key wg0").await, ["32"], "those that are there are given");
+}
+
+#[tokio::test]
+async fn tun_denies_a_device_that_was_made_for_another_plugin() {
+    let host = host();
+    let probe = host.probe(&[Need::Tun(Pattern::new("tun*").unwrap())]).await;
+    let device = |alias: &str| Link { alias: Some(alias.to_owned()), ..link(9, "tun0") };
+    for others in ["portreeve:tunnels", "portreeve:probe2", "portreeve:"] {
+        host.kernel.set_link(device(others));
+        assert_eq!(probe.call("tun tun0").await, ["denied"], "{others}");
+    }
+    for open in ["portreeve:probe", "somebody's"] {
+        host.kernel.set_link(device(open));
+        assert_eq!(probe.call("tun tun0").await, ["not-found"], "{open}: the fake has none");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 //! `tests/fuzz` wraps these for cargo-fuzz, which needs a nightly compiler; `tests/fuzz_short.rs` runs them
 //! for a few seconds on mutated samples in every test run.
 
+pub mod gateway;
+
 use std::net::Ipv6Addr;
 use std::sync::OnceLock;
 
@@ -28,7 +30,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "router_solicitation", run: router_solicitation, samples: solicitations },
     Target { name: "router_advertisement", run: router_advertisement, samples: advertisements },
     Target { name: "nd_options", run: nd_options, samples: advertisements },
@@ -36,6 +38,10 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "radvd_section", run: radvd_section, samples: sections },
     Target { name: "varlink_request", run: varlink_request, samples: requests },
     Target { name: "netlink_answer", run: netlink_answer, samples: netlink_messages },
+    Target { name: "sixin4", run: gateway::sixin4, samples: gateway::sixin4_samples },
+    Target { name: "interfaces_section", run: gateway::interfaces_section, samples: gateway::interfaces_samples },
+    Target { name: "tunnels_section", run: gateway::tunnels_section, samples: gateway::tunnels_samples },
+    Target { name: "import_interfaces", run: gateway::import_interfaces, samples: gateway::import_samples },
 ];
 
 /// Router solicitations (RFC 4861 section 4.1).

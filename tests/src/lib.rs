@@ -6,14 +6,20 @@
 //! - `configuration.rs`: mistakes in router.ron, reloads, components that are none.
 //! - `isolation.rs`: what one plugin does, no other notices; denials.
 //! - `service.rs`: the service manager, foreign Varlink clients, a second core.
+//! - `qemu.rs`: the gateway, every kind of link and missing modules on Debian's kernel, in guests of [`qemu`].
+//! - `hostile.rs`: crafted protocol-41 packets and ICMP storms against the userspace path.
+//! - `sixbone/`: the gateway of 2006 behind a provider's tunnel server; `network/`: reconciling, seen from the kernel;
+//!   `import.rs`: Debian's interfaces(5), imported and put in force.
 //! - `host.rs`: guests against the host interfaces, on the fake kernel.
 //! - [`fuzz`], `fuzz_short.rs`: every parser of outside bytes, for cargo-fuzz and shortly in every run.
-//! - `src/bin/demo.rs`, `src/bin/bench-radvd.rs`: the story and the figures, started by `cargo xtask`.
+//! - `src/bin/demo.rs`, `src/bin/bench-*.rs`: the story and the figures, started by `cargo xtask`; [`bench`] is what
+//!   benches share.
 //! - `guests/`: components made for tests; `fuzz/`: targets for cargo-fuzz.
 //!
 //! What uses the lab needs root and says so instead of skipping. The binary is taken from `$PORTREEVE_STAGE`, else from
 //! `target/stage`, where `cargo xtask build` puts it.
 
+pub mod bench;
 pub mod fuzz;
 pub mod lab;
 pub mod qemu;

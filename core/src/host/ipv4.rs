@@ -9,14 +9,18 @@ use wasmtime::component::{Accessor, HasSelf, Resource};
 use super::State;
 use super::bindings::portreeve::plugin::raw_ip::{HostIpv4Socket, HostIpv4SocketWithStore, IcmpError, Ipv4Sent};
 use super::bindings::portreeve::plugin::types::{ErrorCode, Ipv4Address};
-use super::tun::BATCH;
+use super::counted::Counted;
+use super::tun::{BATCH, MAX_SEND};
 use crate::grants::{Access, Prefix};
 use crate::sys::{self, Ipv4Socket, frames};
 
 /// Errors of one `next-errors`.
 const MAX_ERRORS: usize = 32;
-/// Bytes of an IPv4 header without options.
+/// Bytes of an IPv4 header without options, and its first: version 4, five words (RFC 791 section 3.1).
 const HEADER: usize = 20;
+const VERSION_AND_LENGTH: u8 = 0x45;
+/// "More fragments" and the fragment's offset; DF is left out.
+const FRAGMENT: u16 = 0x3fff;
 const EVERYBODY: Prefix = Prefix { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), length: 0 };
 
 /// A socket and what it was opened for.
@@ -26,6 +30,7 @@ pub struct Ipv4Handle {
     local: Option<Ipv4Addr>,
     /// With whom it may speak.
     peers: Prefix,
+    _counted: Counted,
 }
 
 impl HostIpv4Socket for State {
@@ -54,9 +59,20 @@ impl State {
     ) -> Result<Resource<Ipv4Handle>, ErrorCode> {
         let peers = remote.map_or(EVERYBODY, |remote| Prefix::new(remote.into(), 32));
         self.check(Access::Ipv4(protocol, peers))?;
+        if local.is_some_and(|local| !self.is_ours(local)) {
+            return Err(ErrorCode::Unreachable);
+        }
+        let counted = self.counts.socket().ok_or(ErrorCode::Limit)?;
         let opened = self.meter.excuse(|| self.shared.kernel.open_ipv4(protocol, local, remote));
         let socket = opened.map_err(|error| self.os_error("open a raw IPv4 socket", &error))?;
-        self.push(Ipv4Handle { socket, protocol, local, peers })
+        self.push(Ipv4Handle { socket, protocol, local, peers, _counted: counted })
+    }
+
+    /// Whether an interface has this address. The kernel would bind a socket to a group or to broadcast, too.
+    fn is_ours(&self, local: Ipv4Addr) -> bool {
+        let table = self.shared.kernel.links().borrow().clone();
+        let is_host = !local.is_unspecified() && !local.is_multicast() && !local.is_broadcast();
+        is_host && table.addresses.values().any(|there| there.address == local)
     }
 
     /// The socket of a handle, if it may still be used.
@@ -66,20 +82,24 @@ impl State {
         Ok(self.check(access).map(|()| socket))
     }
 
-    /// Every packet is of the protocol, from us, and for a granted destination. The peers of the socket are granted as a whole,
-    /// so comparing with them is enough.
+    /// Every packet is whole and without options (a source route would lead it elsewhere), of the protocol, from us, and
+    /// for a granted destination. The peers of the socket are granted as a whole, so comparing with them is enough.
     fn check_packets(&self, this: &Resource<Ipv4Handle>, batch: &[u8]) -> Result<Result<(), ErrorCode>> {
         let handle = self.handles.get(this)?;
         for packet in frames::iter(batch) {
             let Some(header) = packet.ok().and_then(|packet| packet.first_chunk::<HEADER>()) else {
                 return Ok(Err(ErrorCode::InvalidArgument));
             };
+            let fragment = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT;
+            if header[0] != VERSION_AND_LENGTH || fragment != 0 {
+                return Ok(Err(ErrorCode::InvalidArgument));
+            }
             let source = Ipv4Addr::new(header[12], header[13], header[14], header[15]);
             let destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
             // Without `local` the kernel chooses: no other source can be vouched for.
             let ours = source.is_unspecified() || self.handles.get(this)?.local == Some(source);
             let meant = handle.peers.contains(Prefix { address: destination.into(), length: 32 });
-            if header[0] >> 4 != 4 || header[9] != handle.protocol || !ours || !meant {
+            if header[9] != handle.protocol || !ours || !meant {
                 return Ok(Err(ErrorCode::Denied));
             }
         }
@@ -113,9 +133,13 @@ impl<T: Send + 'static> HostIpv4SocketWithStore<T> for HasSelf<State> {
     ) -> Result<Result<Ipv4Sent, ErrorCode>> {
         let (checked, _call) = accessor.with(|mut access| -> Result<_> {
             let state = access.get();
+            let call = state.begin_call()?;
+            if batch.len() > MAX_SEND {
+                return Ok((Err(ErrorCode::InvalidArgument), call));
+            }
             let socket = state.ipv4(&this)?;
             let packets = state.check_packets(&this, &batch)?;
-            Ok((socket.and_then(|socket| packets.map(|()| socket)), state.begin_call()?))
+            Ok((socket.and_then(|socket| packets.map(|()| socket)), call))
         })?;
         let socket = match checked {
             Ok(socket) => socket,

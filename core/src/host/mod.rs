@@ -6,6 +6,7 @@
 
 pub mod bindings;
 mod clock;
+mod counted;
 pub mod facts;
 mod instance;
 pub mod ipv4;
@@ -24,7 +25,7 @@ mod wasi;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
@@ -42,6 +43,7 @@ use crate::stores::metrics::{MAX_SERIES, MetricStore};
 use crate::stores::storage::StorageStore;
 use crate::sys::Kernel;
 use bindings::portreeve::plugin::types::ErrorCode;
+use counted::{Counted, Counts};
 
 pub use wasi::ALLOWED_IMPORTS as WASI_IMPORTS;
 
@@ -107,8 +109,8 @@ pub struct State {
     handles: ResourceTable,
     /// Handles of metrics, which are many and cheap, apart from those of sockets and watches.
     series: ResourceTable,
-    /// Calls of the guest that wait here.
-    calls: Arc<AtomicUsize>,
+    /// What there is at once: calls of the guest that wait here, among others.
+    counts: Counts,
     max_calls: usize,
     log_rate: RateLimit,
     /// Denials have a rate of their own: a plugin cannot hide them behind other records.
@@ -155,7 +157,7 @@ impl State {
             report: purpose.report,
             handles,
             series,
-            calls: Arc::default(),
+            counts: Counts::default(),
             max_calls: purpose.limits.handles + SPARE_CALLS,
             log_rate: RateLimit::new(Instant::now()),
             denial_rate: RateLimit::new(Instant::now()),
@@ -210,23 +212,10 @@ impl State {
     }
 }
 
-/// A call of the guest that waits at the host; counted while it lives.
-struct Call(Arc<AtomicUsize>);
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl State {
     /// Counts a call that may wait. Too many at once end the instance: each costs the core memory.
-    fn begin_call(&self) -> wasmtime::Result<Call> {
-        if self.calls.fetch_add(1, Ordering::Relaxed) >= self.max_calls {
-            self.calls.fetch_sub(1, Ordering::Relaxed);
-            return Err(LimitError::Calls { limit: self.max_calls }.into());
-        }
-        Ok(Call(self.calls.clone()))
+    fn begin_call(&self) -> wasmtime::Result<Counted> {
+        self.counts.call(self.max_calls).ok_or_else(|| LimitError::Calls { limit: self.max_calls }.into())
     }
 }
 

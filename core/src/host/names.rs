@@ -1,5 +1,7 @@
 //! `names`: host names to addresses.
 
+use std::io;
+
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -25,13 +27,23 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
             if !is_host_name(&name) {
                 return Ok(Err(ErrorCode::InvalidArgument));
             }
-            Ok(state.check(Access::Resolve(&name)).map(|()| (state.shared.kernel.clone(), call)))
+            Ok(state.check(Access::Resolve(&name)).and_then(|()| {
+                let lookup = state.counts.lookup().ok_or(ErrorCode::Limit)?;
+                Ok((state.shared.kernel.clone(), lookup, call))
+            }))
         })?;
-        let (kernel, _call) = match checked {
+        let (kernel, lookup, _call) = match checked {
             Ok(checked) => checked,
             Err(code) => return Ok(Err(code)),
         };
-        Ok(match kernel.resolve(&name).await {
+        // The resolver's thread goes on when the guest no longer waits, so the count does too.
+        let asked = tokio::spawn(async move {
+            let found = kernel.resolve(&name).await;
+            drop(lookup);
+            found
+        });
+        let found = asked.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        Ok(match found {
             Ok(found) if found.is_empty() => Err(ErrorCode::NotFound),
             Ok(found) => Ok(found.into_iter().take(MAX_ADDRESSES).map(ip_out).collect()),
             // The resolver tells in words alone why it failed.

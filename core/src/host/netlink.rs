@@ -8,6 +8,8 @@ use wasmtime::component::{Accessor, HasSelf, Resource};
 use super::State;
 use super::bindings::portreeve::plugin::netlink::{Host, HostSocket, HostSocketWithStore};
 use super::bindings::portreeve::plugin::types::ErrorCode;
+use super::counted::Counted;
+use crate::config::LogLevel;
 use crate::grants::Access;
 use crate::sys::NetlinkSocket;
 
@@ -17,11 +19,15 @@ const MAX_MESSAGES: usize = 256 * 1024;
 const HEADER: usize = 16;
 /// The type that stands for listening to multicast groups.
 const LISTEN: u16 = 0;
+/// NETLINK_GENERIC (linux/netlink.h), and the family in it that hands out private keys.
+const GENERIC: u8 = 16;
+const WIREGUARD: &str = "wireguard";
 
 /// A socket and its family.
 pub struct NetlinkHandle {
     socket: Arc<dyn NetlinkSocket>,
     family: u8,
+    _counted: Counted,
 }
 
 impl Host for State {}
@@ -31,8 +37,9 @@ impl HostSocket for State {
         if let Err(denied) = self.check(Access::Netlink(family)) {
             return Ok(Err(denied));
         }
+        let Some(counted) = self.counts.socket() else { return Ok(Err(ErrorCode::Limit)) };
         Ok(match self.meter.excuse(|| self.shared.kernel.open_netlink(family)) {
-            Ok(socket) => self.push(NetlinkHandle { socket, family }),
+            Ok(socket) => self.push(NetlinkHandle { socket, family, _counted: counted }),
             Err(error) => Err(self.os_error("open a netlink socket", &error)),
         })
     }
@@ -49,6 +56,30 @@ impl HostSocket for State {
         let handle = self.handles.delete(this)?;
         self.meter.excuse(|| drop(handle));
         Ok(())
+    }
+}
+
+impl State {
+    /// Every type is granted, and none is WireGuard's: its number differs from boot to boot, so a grant cannot have meant
+    /// it, and keys stay in the core.
+    fn check_messages(&mut self, family: u8, types: &[u16]) -> Result<(), ErrorCode> {
+        types.iter().try_for_each(|kind| self.check(Access::NetlinkSend(family, *kind)))?;
+        if family != GENERIC {
+            return Ok(());
+        }
+        let denied = match self.meter.excuse(|| self.shared.kernel.generic_family(WIREGUARD)) {
+            Some(wireguard) => types.contains(&wireguard),
+            // Links of that kind without the family: it could not be looked up.
+            None => {
+                let table = self.shared.kernel.links().borrow().clone();
+                table.links.values().any(|link| link.kind.as_deref() == Some(WIREGUARD))
+            }
+        };
+        if !denied {
+            return Ok(());
+        }
+        self.log(LogLevel::Warn, "denied: WireGuard's generic netlink has private keys", Vec::new());
+        Err(ErrorCode::Denied)
     }
 }
 
@@ -81,8 +112,7 @@ impl<T: Send + 'static> HostSocketWithStore<T> for HasSelf<State> {
             let Some(types) = types(&messages).filter(|_| messages.len() <= MAX_MESSAGES) else {
                 return Ok((Err(ErrorCode::InvalidArgument), call));
             };
-            let checked = types.into_iter().try_for_each(|kind| state.check(Access::NetlinkSend(family, kind)));
-            Ok((checked.map(|()| socket), call))
+            Ok((state.check_messages(family, &types).map(|()| socket), call))
         })?;
         let socket = match checked {
             Ok(socket) => socket,

@@ -1,11 +1,13 @@
 //! `network`: what a plugin states, asked of the grant entry by entry, and handed to the reconciler. Converting is in
-//! `network/convert.rs`.
+//! `network/convert.rs`, what a state touches in `network/accesses.rs`.
 
+mod accesses;
 mod convert;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use portreeve_network::{Kind, MAIN_TABLE, RuleAction, State as Wanted};
+use portreeve_network::{Kind, State as Wanted};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -14,8 +16,10 @@ use super::bindings::portreeve::plugin::network::{self as wit, Host, HostWithSto
 use super::bindings::portreeve::plugin::types::ErrorCode;
 use crate::config::LogLevel;
 use crate::grants::Access;
-use crate::reconcile::Outcome;
+use crate::reconcile::{Outcome, Permit};
+use crate::stores::keys::KeyError;
 use crate::sys::network::Refusal;
+use accesses::accesses;
 
 pub use convert::prefix_in;
 
@@ -23,8 +27,6 @@ pub use convert::prefix_in;
 const MAX_ENTRIES: usize = 65_536;
 /// Problems that are told.
 const MAX_PROBLEMS: usize = 1024;
-/// The number in `tables` that stands for rules that lead to no table.
-const NO_TABLE: u32 = 0;
 
 impl Host for State {
     fn list_hardware(&mut self) -> Result<Result<Vec<wit::Hardware>, ErrorCode>> {
@@ -46,42 +48,26 @@ impl Host for State {
 }
 
 impl State {
-    /// Asks the grant for everything in it, each thing once.
+    /// Asks the grant for everything in it.
     fn check_state(&mut self, wanted: &Wanted) -> Result<(), ErrorCode> {
-        let mut accesses = Vec::new();
-        let mut interfaces = BTreeSet::new();
         let table = self.shared.kernel.links().borrow().clone();
-        for link in &wanted.links {
-            interfaces.insert(link.name.as_str());
-            interfaces.extend(link.controller.as_deref());
-            interfaces.extend(link.index.and_then(|index| table.links.get(&index)).map(|there| there.name.as_str()));
-            if let Some(kind) = &link.make {
-                accesses.push(Access::Create(&link.name, kind.name()));
-                accesses.extend(also_made(kind));
-                interfaces.extend(lies_on(kind));
-                accesses.extend(keys(kind).map(Access::Key));
+        accesses(wanted, &table).try_for_each(|access| self.check(access))
+    }
+
+    /// The modules to load for links that are not there yet, and what the reconciler is to ask the grant.
+    fn permit(&mut self, wanted: &Wanted) -> (Vec<&'static str>, Permit) {
+        let (mut modules, mut forbidden) = (Vec::new(), BTreeMap::new());
+        let table = self.shared.kernel.links().borrow().clone();
+        for link in wanted.links.iter().filter(|link| table.by_name(&link.name).is_none()) {
+            match link.make.as_ref().map(|kind| (kind, self.may_load(kind))) {
+                Some((kind, Ok(true))) => modules.push(kind.module()),
+                Some((_, Err(reason))) => drop(forbidden.insert(link.name.clone(), reason)),
+                Some((_, Ok(false))) | None => {}
             }
         }
-        interfaces.extend(wanted.addresses.iter().map(|a| a.interface.as_str()));
-        interfaces.extend(wanted.neighbours.iter().map(|n| n.interface.as_str()));
-        for route in &wanted.routes {
-            interfaces.extend(route.interface.as_deref());
-            accesses.push(Access::Route(route.destination));
-            accesses.extend((route.table != MAIN_TABLE).then_some(Access::Table(route.table)));
-        }
-        for rule in &wanted.rules {
-            accesses.push(Access::Table(match rule.action {
-                RuleAction::Lookup(table) => table,
-                _ => NO_TABLE,
-            }));
-        }
-        for sysctl in &wanted.sysctls {
-            match sysctl.interface() {
-                Some(interface) => drop(interfaces.insert(interface)),
-                None => accesses.push(Access::Sysctl(&sysctl.name)),
-            }
-        }
-        interfaces.into_iter().map(Access::Configure).chain(accesses).try_for_each(|access| self.check(access))
+        let grants = self.grants.borrow().clone();
+        let configure = Arc::new(move |name: &str| grants.check(Access::Configure(name)).is_ok());
+        (modules, Permit { configure, forbidden })
     }
 
     /// Loads the module that brings a kind, if it lies ready and may be loaded; an error says what is missing.
@@ -99,37 +85,13 @@ impl State {
     }
 }
 
-/// The other end of a pair is made as well.
-fn also_made(kind: &Kind) -> Option<Access<'_>> {
-    match kind {
-        Kind::Veth(veth) => Some(Access::Create(&veth.peer, "veth")),
-        _ => None,
-    }
-}
-
-fn lies_on(kind: &Kind) -> Option<&str> {
-    match kind {
-        Kind::Vlan(vlan) => Some(&vlan.parent),
-        Kind::Macvlan(macvlan) => Some(&macvlan.parent),
-        _ => None,
-    }
-}
-
-fn keys(kind: &Kind) -> impl Iterator<Item = &str> {
-    let wireguard = match kind {
-        Kind::WireGuard(wireguard) => Some(wireguard),
-        _ => None,
-    };
-    wireguard.into_iter().flat_map(|w| {
-        std::iter::once(w.key.as_str()).chain(w.peers.iter().filter_map(|peer| peer.preshared_key.as_deref()))
-    })
-}
-
 impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
     async fn apply(accessor: &Accessor<T, Self>, state: wit::State) -> Result<Result<wit::Outcome, ErrorCode>> {
         let checked = accessor.with(|mut access| -> Result<_> {
             let host = access.get();
             let call = host.begin_call()?;
+            // A converted state is large, and waits here for those before it.
+            let Some(apply) = host.counts.apply() else { return Ok(Err(ErrorCode::Limit)) };
             let entries = state.links.len()
                 + state.addresses.len()
                 + state.routes.len()
@@ -143,27 +105,28 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
             let checked = meter.excuse(|| {
                 let wanted = convert::state_in(state).map_err(|what| host.invalid(&what))?;
                 host.check_state(&wanted)?;
-                let mut modules = Vec::new();
-                for kind in wanted.links.iter().filter_map(|link| link.make.as_ref()) {
-                    // What may not be loaded the kernel will not have: making the link says so.
-                    if host.may_load(kind).unwrap_or(false) {
-                        modules.push(kind.module());
-                    }
-                }
-                Ok((wanted, modules))
+                let (modules, permit) = host.permit(&wanted);
+                Ok((wanted, modules, permit))
             });
-            Ok(checked.map(|(wanted, modules)| (wanted, modules, host.shared.clone(), host.plugin.clone(), call)))
+            let counted = (call, apply);
+            Ok(checked.map(|checked| (checked, host.shared.clone(), host.plugin.clone(), counted)))
         })?;
-        let (wanted, modules, shared, plugin, _call) = match checked {
+        let ((wanted, modules, permit), shared, plugin, counted) = match checked {
             Ok(checked) => checked,
             Err(code) => return Ok(Err(code)),
         };
-        for module in modules {
-            if let Err(reason) = shared.kernel.load_module(module).await {
-                tracing::warn!(plugin = %plugin, module, reason, "cannot load a kernel module");
+        // The work goes on when the guest no longer waits for it, so the count does too.
+        let work = tokio::spawn(async move {
+            for module in modules {
+                if let Err(reason) = shared.kernel.load_module(module).await {
+                    tracing::warn!(plugin = %plugin, module, reason, "cannot load a kernel module");
+                }
             }
-        }
-        let done = shared.reconciler.apply(&plugin, &wanted).await;
+            let done = shared.reconciler.apply(&plugin, wanted, permit).await;
+            drop(counted);
+            done
+        });
+        let done = work.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         Ok(accessor.with(|mut access| {
             let host = access.get();
             done.map(outcome_out).map_err(|error| {
@@ -199,9 +162,7 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
             let code = super::types::error_code(&refusal.error);
             let why = match (loaded, code) {
                 (Err(reason), _) => reason,
-                (Ok(()), ErrorCode::NotSupported) => {
-                    format!("this kernel has no {kind} links: kernel module {module} is neither built in nor installed")
-                }
+                (Ok(()), ErrorCode::NotSupported) => crate::sys::network::lacks_kind(&kind),
                 (Ok(()), _) => text_of(&refusal),
             };
             problem(code, why)
@@ -217,7 +178,7 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
             found.map(|private| crate::stores::keys::public_key(&private).to_vec()).map_err(|error| {
                 let fields = vec![("key".to_owned(), key.clone()), ("error".to_owned(), error.to_string())];
                 host.log(LogLevel::Error, "cannot use a key", fields);
-                ErrorCode::Other
+                if matches!(error, KeyError::TooMany { .. }) { ErrorCode::Limit } else { ErrorCode::Other }
             })
         }))
     }

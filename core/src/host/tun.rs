@@ -8,14 +8,24 @@ use wasmtime::component::{Accessor, HasSelf, Resource};
 use super::State;
 use super::bindings::portreeve::plugin::tun::{Host, HostDevice, HostDeviceWithStore, Written};
 use super::bindings::portreeve::plugin::types::ErrorCode;
+use super::counted::Counted;
+use crate::config::LogLevel;
 use crate::grants::Access;
-use crate::sys::TunDevice;
+use crate::reconcile::tag;
+use crate::sys::{Link, TunDevice};
 
+/// The most that one `receive` gives, in bytes.
+const MAX_BATCH: u32 = 1024 * 1024;
 /// Bounds of what one `receive` gives, in bytes.
-pub(super) const BATCH: std::ops::RangeInclusive<u32> = 64 * 1024..=1024 * 1024;
+pub(super) const BATCH: std::ops::RangeInclusive<u32> = 64 * 1024..=MAX_BATCH;
+/// The most that one `send` takes, in bytes: such a batch, and a packet more.
+pub(super) const MAX_SEND: usize = MAX_BATCH as usize + 64 * 1024;
 
 /// A held device.
-pub struct TunHandle(Arc<dyn TunDevice>);
+pub struct TunHandle {
+    device: Arc<dyn TunDevice>,
+    _counted: Counted,
+}
 
 impl Host for State {}
 
@@ -25,7 +35,7 @@ impl HostDevice for State {
     }
 
     fn index(&mut self, this: Resource<TunHandle>) -> Result<u32> {
-        Ok(self.handles.get(&this)?.0.index())
+        Ok(self.handles.get(&this)?.device.index())
     }
 
     fn drop(&mut self, this: Resource<TunHandle>) -> Result<()> {
@@ -38,20 +48,43 @@ impl HostDevice for State {
 impl State {
     fn open_tun(&mut self, name: &str) -> Result<Resource<TunHandle>, ErrorCode> {
         self.check(Access::Tun(name))?;
+        let table = self.shared.kernel.links().borrow().clone();
+        if let Some(link) = table.links.values().find(|link| link.name == name) {
+            self.check_owner(link)?;
+        }
+        let counted = self.counts.socket().ok_or(ErrorCode::Limit)?;
         let opened = self.meter.excuse(|| self.shared.kernel.open_tun(name));
         let device = opened.map_err(|error| match error.raw_os_error() {
             Some(libc::EBUSY) => ErrorCode::Exists,
             Some(libc::ENODEV) => ErrorCode::NotFound,
             _ => self.os_error("hold a tun device", &error),
         })?;
-        self.push(TunHandle(device))
+        self.push(TunHandle { device, _counted: counted })
     }
 
     /// The device of a handle, if it may still be used.
     fn tun(&mut self, this: &Resource<TunHandle>) -> Result<Result<Arc<dyn TunDevice>, ErrorCode>> {
-        let device = self.handles.get(this)?.0.clone();
-        let name = self.name_of(device.index());
-        Ok(name.and_then(|name| self.check(Access::Tun(&name))).map(|()| device))
+        let device = self.handles.get(this)?.device.clone();
+        Ok(self.check_tun(device.index()).map(|()| device))
+    }
+
+    /// Asks the grant for the name that the device has now.
+    fn check_tun(&mut self, index: u32) -> Result<(), ErrorCode> {
+        let table = self.shared.kernel.links().borrow().clone();
+        let link = table.links.get(&index).ok_or(ErrorCode::Gone)?;
+        self.check(Access::Tun(&link.name))?;
+        self.check_owner(link)
+    }
+
+    /// What was made for a plugin is no other plugin's, whatever the names that are granted.
+    fn check_owner(&mut self, link: &Link) -> Result<(), ErrorCode> {
+        let Some(alias) = link.alias.as_deref().filter(|alias| alias.starts_with(&tag(""))) else { return Ok(()) };
+        if alias == tag(&self.plugin) {
+            return Ok(());
+        }
+        let fields = vec![("link".to_owned(), link.name.clone()), ("alias".to_owned(), alias.to_owned())];
+        self.log(LogLevel::Warn, "denied: the tun device was made for another plugin", fields);
+        Err(ErrorCode::Denied)
     }
 }
 
@@ -63,15 +96,14 @@ impl<T: Send + 'static> HostDeviceWithStore<T> for HasSelf<State> {
     ) -> Result<Result<Vec<u8>, ErrorCode>> {
         let (device, _call) = accessor.with(|mut access| -> Result<_> {
             let state = access.get();
-            Ok((state.handles.get(&this)?.0.clone(), state.begin_call()?))
+            Ok((state.handles.get(&this)?.device.clone(), state.begin_call()?))
         })?;
         super::let_others_run().await;
         let received = device.receive(max.clamp(*BATCH.start(), *BATCH.end()) as usize).await;
         Ok(accessor.with(|mut access| {
             let state = access.get();
             // The grant may have changed while this waited, and the device may have gone.
-            let name = state.name_of(device.index())?;
-            state.check(Access::Tun(&name))?;
+            state.check_tun(device.index())?;
             received.map_err(|error| gone(state.os_error("receive from a tun device", &error), &error))
         }))
     }
@@ -83,7 +115,11 @@ impl<T: Send + 'static> HostDeviceWithStore<T> for HasSelf<State> {
     ) -> Result<Result<Written, ErrorCode>> {
         let (device, _call) = accessor.with(|mut access| -> Result<_> {
             let state = access.get();
-            Ok((state.tun(&this)?, state.begin_call()?))
+            let call = state.begin_call()?;
+            if batch.len() > MAX_SEND {
+                return Ok((Err(ErrorCode::InvalidArgument), call));
+            }
+            Ok((state.tun(&this)?, call))
         })?;
         let device = match device {
             Ok(device) => device,

@@ -18,6 +18,9 @@ use crate::host::State;
 
 /// How long a guest may compute without a wait.
 pub const TURN_LIMIT: Duration = Duration::from_millis(500);
+/// CPU time for `describe` and `plan` together: nobody waits for packets meanwhile, and on a slow machine the first steps
+/// of a large component take long.
+pub const JUDGE_LIMIT: Duration = Duration::from_secs(5);
 /// Ticks without a computing guest after which the ticker goes to sleep: to wake it costs the guest that begins, so
 /// not between the packets of a burst.
 const LINGER_TICKS: u32 = 100;
@@ -59,8 +62,8 @@ impl PluginEngine {
         store.set_epoch_deadline(1);
         let turn = meter.clone();
         store.epoch_deadline_callback(move |_| {
-            if turn.this_turn() > TURN_LIMIT {
-                return Err(LimitError::Turn { limit_ms: TURN_LIMIT.as_millis() }.into());
+            if turn.this_turn() > turn.limit() {
+                return Err(LimitError::Turn { limit_ms: turn.limit().as_millis() }.into());
             }
             Ok(UpdateDeadline::Continue(1))
         });

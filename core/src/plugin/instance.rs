@@ -170,7 +170,11 @@ impl Instance {
             let ended = match runtime {
                 Ok(runtime) => {
                     let life = AssertUnwindSafe(|| runtime.block_on(live(engine, state, start, inbox, kill)));
-                    catch_unwind(life).unwrap_or_else(|_| Ended::Crashed("the core panicked on its thread".to_owned()))
+                    let panicked = |_| Ended::Crashed("the core panicked on its thread".to_owned());
+                    let ended = catch_unwind(life).unwrap_or_else(panicked);
+                    // A name lookup may block its thread for a minute; nobody waits for it any more.
+                    runtime.shutdown_background();
+                    ended
                 }
                 Err(error) => Ended::Crashed(format!("no runtime for it: {error}")),
             };

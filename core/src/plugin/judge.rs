@@ -8,6 +8,8 @@ use std::sync::Arc;
 use portreeve_config::{Diagnostic, Severity, Span};
 use tokio::sync::watch;
 
+use super::engine::JUDGE_LIMIT;
+use super::limits::Meter;
 use super::load::one_line;
 use super::{LoadError, Loaded, PluginEngine};
 use crate::config::Limits;
@@ -18,7 +20,7 @@ use crate::host::{Purpose, Shared, State};
 /// Most needs of a manifest or a plan; each is compared with each of the other sets.
 const MAX_NEEDS: usize = 4096;
 /// How long `describe` and `plan` may take together, in real time: they must not wait at all.
-const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Lines of a plan's summary, diagnostics of a section, and bytes of an example that are kept.
 const MAX_LINES: usize = 2048;
 const MAX_EXAMPLE: usize = 16 * 1024;
@@ -80,7 +82,7 @@ pub async fn judge(
         report: Box::new(|_| {}),
         limits,
         memory: Arc::default(),
-        meter: Arc::default(),
+        meter: Arc::new(Meter::new(JUDGE_LIMIT)),
     };
     let (mut store, meter) = engine.store(State::new(shared, purpose));
     let calls = async {

@@ -97,8 +97,10 @@ impl ResourceLimiter for Limiter {
 }
 
 /// CPU time of one instance. All but [`Meter::used`] is for the thread that runs it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meter {
+    /// What one turn may take.
+    limit: Duration,
     /// CPU time of the thread when the turn began, in ns.
     begun: AtomicU64,
     /// What of this turn was spent for the guest, not by it, in ns.
@@ -107,7 +109,25 @@ pub struct Meter {
     used: AtomicU64,
 }
 
+impl Default for Meter {
+    fn default() -> Self {
+        Self::new(super::engine::TURN_LIMIT)
+    }
+}
+
 impl Meter {
+    /// Nothing used yet; a turn may take `limit`.
+    #[must_use]
+    pub const fn new(limit: Duration) -> Self {
+        Self { limit, begun: AtomicU64::new(0), excused: AtomicU64::new(0), used: AtomicU64::new(0) }
+    }
+
+    /// What one turn may take.
+    #[must_use]
+    pub const fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// CPU time that the instance has used in the turns that ended.
     #[must_use]
     pub fn used(&self) -> Duration {

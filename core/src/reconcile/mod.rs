@@ -1,8 +1,9 @@
 //! Brings the kernel's network to what plugins state, and sends only what differs.
 //!
 //! `diff` compares what is stated with what the kernel has and what was made before; it is pure. `record` keeps what was made
-//! for whom. This file asks the kernel, carries the difference out, and writes the record down. One reconciliation runs at
-//! a time: plugins may lean on each other's links.
+//! for whom. This file asks the kernel, writes down what is about to be made, carries the difference out, and
+//! writes the record. One reconciliation runs at a time, since plugins may lean on each other's links, and
+//! it runs to its end whatever becomes of the plugin that asked for it: half of it would have no owner.
 
 mod diff;
 mod record;
@@ -13,22 +14,49 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portreeve_network::{Kind, State, WireGuard};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use crate::stores::keys::KeyStore;
-use crate::sys::network::{Change, Refusal, RouteKey};
+use crate::sys::network::{Change, Changed, Refusal};
 use crate::sys::{Kernel, WireGuardPeer, WireGuardSettings};
+use diff::{Diff, Others};
 use record::Record;
 
 pub use diff::tag;
 
+/// Comparisons of one reconciliation. What a change to a link flushes in the kernel is seen, and mended, by the next.
+const MAX_PASSES: usize = 3;
+
 /// Reconciles for all plugins.
 pub struct Reconciler {
+    inner: Arc<Inner>,
+    /// Where reconciliations run; none where nothing is reconciled.
+    core: Option<Handle>,
+}
+
+struct Inner {
     kernel: Arc<dyn Kernel>,
     directory: PathBuf,
     boot: String,
     keys: KeyStore,
-    records: Mutex<BTreeMap<String, Record>>,
+    /// By plugin; none before they have been read.
+    records: Mutex<Option<BTreeMap<String, Record>>>,
+}
+
+/// What the grant says where only the kernel's present state shows what is asked for.
+pub struct Permit {
+    /// Whether the interface that has this name now may be changed.
+    pub configure: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Links, by name, that may not be made, and why: the kernel would load a module for them that may not be loaded.
+    pub forbidden: BTreeMap<String, String>,
+}
+
+impl Default for Permit {
+    /// Everything.
+    fn default() -> Self {
+        Self { configure: Arc::new(|_| true), forbidden: BTreeMap::new() }
+    }
 }
 
 /// What came of it.
@@ -43,78 +71,59 @@ pub struct Outcome {
 }
 
 impl Reconciler {
-    /// With records in `directory` and the keys of `keys`.
+    /// With records in `directory` and the keys of `keys`. Made inside a runtime, it works there, whoever asks.
     #[must_use]
     pub fn new(kernel: Arc<dyn Kernel>, directory: PathBuf, keys: KeyStore) -> Self {
         // Without /proc every record counts as of this boot.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { kernel, directory, boot: boot.trim().to_owned(), keys, records: Mutex::default() }
+        let boot = boot.trim().to_owned();
+        let inner = Arc::new(Inner { kernel, directory, boot, keys, records: Mutex::default() });
+        Self { inner, core: Handle::try_current().ok() }
     }
 
     /// The keys.
     #[must_use]
-    pub const fn keys(&self) -> &KeyStore {
-        &self.keys
+    pub fn keys(&self) -> &KeyStore {
+        &self.inner.keys
     }
 
-    /// Makes what `owner` states be, and no longer be what it does not state.
+    /// Makes what `owner` states be, and no longer be what it does not state. Dropping the future does not end it.
     ///
     /// # Errors
-    /// The kernel cannot be asked or told at all, or the record cannot be read or written.
-    pub async fn apply(&self, owner: &str, wanted: &State) -> io::Result<Outcome> {
-        let mut records = self.records.lock().await;
-        let others: BTreeSet<RouteKey> = records
-            .iter()
-            .filter(|(name, _)| *name != owner)
-            .flat_map(|(_, r)| r.routes.iter().map(RouteKey::of))
-            .collect();
-        let record = match records.entry(owner.to_owned()) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(Record::load(&self.directory, owner, &self.boot)?)
+    /// The kernel cannot be asked or told at all.
+    pub async fn apply(&self, owner: &str, wanted: State, permit: Permit) -> io::Result<Outcome> {
+        let (inner, owner) = (self.inner.clone(), owner.to_owned());
+        match &self.core {
+            // On a thread beside the core's own: comparing a large state takes a while.
+            Some(core) => {
+                let here = core.clone();
+                let work = move || here.block_on(async move { inner.apply(&owner, &wanted, &permit).await });
+                core.spawn_blocking(work).await.map_err(io::Error::other)?
             }
-        };
-        let found = self.kernel.found().await?;
-        let sysctl = |name: &str| self.kernel.sysctl(name).ok();
-        let diff =
-            diff::Input { owner, wanted, record, found: &found, sysctl: &sysctl, routes_of_others: &others }.diff();
-        let mut outcome = Outcome { changes: diff.changes.len(), waiting: diff.waiting, problems: diff.problems };
-        let before = record.clone();
-        diff.bookkeeping.into_iter().for_each(|note| note(record));
-        let answers = match diff.changes.is_empty() {
-            true => Vec::new(),
-            false => self.kernel.change(diff.changes.clone()).await?,
-        };
-        let mut taken = Vec::new();
-        for (change, answer) in diff.changes.into_iter().zip(answers) {
-            match answer {
-                Ok(()) => taken.push(change),
-                // What shall go and is not there is as it should be.
-                Err(refusal) if removes(&change) && is_gone(&refusal.error) => taken.push(change),
-                Err(refusal) => outcome.problems.push((change.object(), refusal)),
-            }
+            None => inner.apply(&owner, &wanted, &permit).await,
         }
-        self.set_up_wireguard(wanted, &taken, &before, &mut outcome).await;
-        record.note(taken);
-        if *record != before {
-            record.save(&self.directory, owner)?;
-        }
-        Ok(outcome)
     }
 
     /// Removes all that was made for those that are no longer there.
     pub async fn keep_only(&self, owners: &BTreeSet<String>) {
-        for owner in Record::owners(&self.directory).iter().filter(|owner| !owners.contains(*owner)) {
+        let mut known: BTreeSet<String> = Record::owners(&self.inner.directory).into_iter().collect();
+        // What a lost record had made still carries its owner's name.
+        if let Ok(found) = self.inner.kernel.found().await {
+            let aliases = found.links.into_iter().filter_map(|link| link.alias);
+            known.extend(aliases.filter_map(|alias| Some(alias.strip_prefix("portreeve:")?.to_owned())));
+        }
+        for owner in known.difference(owners) {
             self.release(owner).await;
         }
     }
 
     /// Removes all that was made for `owner`.
     pub async fn release(&self, owner: &str) {
-        match self.apply(owner, &State::default()).await {
+        match self.apply(owner, State::default(), Permit::default()).await {
             Ok(outcome) => {
                 for (object, refusal) in &outcome.problems {
-                    tracing::warn!(plugin = owner, object, error = %refusal.error, "cannot remove what was made for a plugin");
+                    let error = &refusal.error;
+                    tracing::warn!(plugin = owner, object, %error, "cannot remove what was made for a plugin");
                 }
                 if outcome.changes > 0 {
                     tracing::info!(plugin = owner, changes = outcome.changes, "removed what was made for a plugin");
@@ -122,17 +131,76 @@ impl Reconciler {
             }
             Err(error) => tracing::error!(plugin = owner, %error, "cannot remove what was made for a plugin"),
         }
-        self.records.lock().await.remove(owner);
+    }
+}
+
+impl Inner {
+    async fn apply(&self, owner: &str, wanted: &State, permit: &Permit) -> io::Result<Outcome> {
+        let mut records = self.records.lock().await;
+        let records = records.get_or_insert_with(|| {
+            let load = |name: String| (name.clone(), Record::load(&self.directory, &name, &self.boot));
+            Record::owners(&self.directory).into_iter().map(load).collect()
+        });
+        let others = Others::of(records.iter().filter(|(name, _)| *name != owner).map(|(_, record)| record));
+        let fresh = || Record::load(&self.directory, owner, &self.boot);
+        let record = records.entry(owner.to_owned()).or_insert_with(fresh);
+        let mut outcome = Outcome::default();
+        let mut is_new = false;
+        for _ in 0..MAX_PASSES {
+            let found = self.kernel.found().await?;
+            let sysctl = |name: &str| self.kernel.sysctl(name).ok();
+            let diff =
+                diff::Input { owner, wanted, record, found: &found, sysctl: &sysctl, others: &others, permit }.diff();
+            is_new |= !diff.bookkeeping.is_empty() || !diff.changes.is_empty();
+            let again = diff.changes.iter().any(has_consequences);
+            let sent = diff.changes.len();
+            self.carry_out(owner, wanted, record, diff, &mut outcome).await?;
+            outcome.changes += sent;
+            if !again {
+                break;
+            }
+        }
+        if is_new && let Err(error) = record.save(&self.directory, owner) {
+            // The kernel has it all the same; a restart would go by the tags.
+            outcome.problems.push((format!("record of {owner}"), Refusal::from(error)));
+        }
+        Ok(outcome)
     }
 
-    /// WireGuard links that were made or changed get their keys and peers, which go another way.
-    async fn set_up_wireguard(&self, wanted: &State, taken: &[Change], before: &Record, outcome: &mut Outcome) {
+    /// Makes one pass's changes. Of the problems those of the last pass count.
+    async fn carry_out(
+        &self,
+        owner: &str,
+        wanted: &State,
+        record: &mut Record,
+        diff: Diff,
+        outcome: &mut Outcome,
+    ) -> io::Result<()> {
+        (outcome.waiting, outcome.problems) = (diff.waiting, diff.problems);
+        let mut answers = Vec::new();
+        if !diff.changes.is_empty() {
+            if let Err(error) = record.save_intent(&self.directory, owner, &diff.changes) {
+                tracing::warn!(plugin = owner, %error, "cannot write down what is about to be made");
+            }
+            answers = self.kernel.change(diff.changes.clone()).await?;
+        }
+        diff.bookkeeping.into_iter().for_each(|note| note(record));
+        let taken = taken(diff.changes, answers, outcome);
+        record.note(taken.clone());
+        for name in self.set_up_wireguard(wanted, &taken, outcome).await {
+            // It is not as it was stated: the next apply tells the kernel again.
+            record.links.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// WireGuard links that were made or changed get their keys and peers, which go another way. Gives those that did not.
+    async fn set_up_wireguard(&self, wanted: &State, taken: &[Change], outcome: &mut Outcome) -> Vec<String> {
+        let mut failed = Vec::new();
         for link in &wanted.links {
-            let Some(kind @ Kind::WireGuard(wireguard)) = &link.make else { continue };
-            let made = taken.iter().any(|change| {
-                matches!(change, Change::MakeLink { name, .. } | Change::ChangeLink { name, .. } if *name == link.name)
-            });
-            if !made && before.links.get(&link.name) == Some(kind) {
+            let Some(Kind::WireGuard(wireguard)) = &link.make else { continue };
+            let is_it = |change: &Change| matches!(change, Change::MakeLink { name, .. } | Change::ChangeLink { name, .. } if *name == link.name);
+            if !taken.iter().any(is_it) {
                 continue;
             }
             let done = match self.wireguard(wireguard) {
@@ -141,8 +209,10 @@ impl Reconciler {
             };
             if let Err(error) = done {
                 outcome.problems.push((format!("link {}", link.name), Refusal::from(error)));
+                failed.push(link.name.clone());
             }
         }
+        failed
     }
 
     fn wireguard(&self, wanted: &WireGuard) -> io::Result<WireGuardSettings> {
@@ -164,6 +234,51 @@ impl Reconciler {
             mark: wanted.mark,
             peers,
         })
+    }
+}
+
+/// The changes that the kernel took; the others become problems.
+fn taken(changes: Vec<Change>, answers: Vec<Changed>, outcome: &mut Outcome) -> Vec<Change> {
+    let (mut taken, mut unmade) = (Vec::new(), BTreeSet::new());
+    for (change, answer) in changes.into_iter().zip(answers) {
+        match answer {
+            Ok(()) => taken.push(change),
+            Err(refusal) if matches!(change, Change::MakeLink { .. }) => {
+                unmade.extend(change.interface().map(str::to_owned));
+                outcome.problems.push((change.object(), in_words(refusal, &change)));
+            }
+            // What belongs to a link that could not be made fails with it; that is said once.
+            Err(_) if change.interface().is_some_and(|name| unmade.contains(name)) => {}
+            // What shall go and is not there is as it should be.
+            Err(refusal) if removes(&change) && is_gone(&refusal.error) => taken.push(change),
+            Err(refusal) => outcome.problems.push((change.object(), refusal)),
+        }
+    }
+    taken
+}
+
+/// A refusal to make a link names the module that would have brought it.
+fn in_words(mut refusal: Refusal, change: &Change) -> Refusal {
+    if let Change::MakeLink { kind, .. } = change
+        && refusal.error.raw_os_error() == Some(libc::EOPNOTSUPP)
+        && refusal.message.as_ref().is_none_or(|words| words.contains("Unknown device type"))
+    {
+        refusal.message = Some(crate::sys::network::lacks_kind(kind.name()));
+    }
+    refusal
+}
+
+/// Whether the kernel may do more than it was told: flush what is on a link that goes down, or promote an address.
+const fn has_consequences(change: &Change) -> bool {
+    match change {
+        Change::RemoveAddress { address, .. } => address.address.address.is_ipv4(),
+        Change::RenameLink { .. }
+        | Change::MakeLink { .. }
+        | Change::ChangeLink { .. }
+        | Change::RemoveLink { .. }
+        | Change::SetLink { .. }
+        | Change::RemoveRule(_) => true,
+        _ => false,
     }
 }
 

@@ -15,9 +15,12 @@ use crate::sys::network::{Change, RouteKey};
 
 /// Largest record that is read, in bytes.
 const MAX_RECORD: u64 = 64 * 1024 * 1024;
+/// Changes up to which the lists are searched from end to end.
+const FEW: usize = 16;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Record {
     /// Which boot it belongs to.
     boot: String,
@@ -39,11 +42,16 @@ pub struct Record {
 
 /// How a link was before it was changed; what was not changed is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Before {
     /// Bytes.
     pub mtu: Option<u32>,
+    /// What it was set to.
+    pub set_mtu: Option<u32>,
     /// Link-layer address.
     pub mac: Option<Vec<u8>>,
+    /// What it was set to.
+    pub set_mac: Option<Vec<u8>>,
     /// The controller that it was given.
     pub given_controller: Option<String>,
 }
@@ -58,20 +66,54 @@ pub struct Parameter {
 }
 
 impl Record {
-    /// The record of `owner`, or an empty one.
+    /// The record of `owner`, with what it was about to make when it was written last; an empty one where there is none, and
+    /// where it cannot be read: then the tags in the kernel have to do.
+    #[must_use]
+    pub fn load(directory: &Path, owner: &str, boot: &str) -> Self {
+        let mut record = Self { boot: boot.to_owned(), ..Self::default() };
+        for path in [path(directory, owner), intent_path(directory, owner)] {
+            match read(&path) {
+                Ok(Some(part)) if part.boot == boot => record.merge(part),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(owner, path = %path.display(), %error, "a record cannot be read, going by the tags");
+                }
+            }
+        }
+        record
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.links.extend(other.links);
+        self.before.extend(other.before);
+        self.sysctls.extend(other.sysctls);
+        let additions = other.addresses.into_iter().map(Change::SetAddress);
+        let additions =
+            additions.chain(other.routes.into_iter().map(|route| Change::SetRoute { route, replace: true }));
+        let additions = additions.chain(other.neighbours.into_iter().map(Change::SetNeighbour));
+        self.note_many(additions.collect());
+        let new: Vec<_> = other.rules.into_iter().filter(|rule| !self.rules.contains(rule)).collect();
+        self.rules.extend(new);
+    }
+
+    /// Writes down what is about to be made, so that whatever happens meanwhile nothing is left without an owner.
     ///
     /// # Errors
-    /// It is there and cannot be read.
-    pub fn load(directory: &Path, owner: &str, boot: &str) -> io::Result<Self> {
-        let empty = Self { boot: boot.to_owned(), ..Self::default() };
-        let file = match fs::File::open(path(directory, owner)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(empty),
-            other => other?,
+    /// The file system's.
+    pub fn save_intent(&self, directory: &Path, owner: &str, changes: &[Change]) -> io::Result<()> {
+        let makes = |change: &&Change| {
+            matches!(
+                change,
+                Change::MakeLink { .. }
+                    | Change::SetAddress(_)
+                    | Change::SetRoute { .. }
+                    | Change::AddRule(_)
+                    | Change::SetNeighbour(_)
+            )
         };
-        let mut text = String::new();
-        io::Read::read_to_string(&mut io::Read::take(file, MAX_RECORD), &mut text)?;
-        let record: Self = serde_json::from_str(&text)?;
-        Ok(if record.boot == boot { record } else { empty })
+        let mut intent = Self { boot: self.boot.clone(), ..Self::default() };
+        intent.note_many(changes.iter().filter(makes).cloned().collect());
+        intent.write(directory, &intent_path(directory, owner))
     }
 
     /// Writes it; an empty one removes its file.
@@ -79,12 +121,13 @@ impl Record {
     /// # Errors
     /// The file system's.
     pub fn save(&self, directory: &Path, owner: &str) -> io::Result<()> {
-        let to = path(directory, owner);
+        self.write(directory, &path(directory, owner))?;
+        remove(&intent_path(directory, owner))
+    }
+
+    fn write(&self, directory: &Path, to: &Path) -> io::Result<()> {
         if (Self { boot: self.boot.clone(), ..Self::default() }) == *self {
-            return match fs::remove_file(to) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            };
+            return remove(to);
         }
         crate::sys::linux::process::private_directory(directory)?;
         let new = to.with_extension("new");
@@ -100,7 +143,7 @@ impl Record {
     pub fn owners(directory: &Path) -> Vec<String> {
         let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
         let owner = |path: PathBuf| {
-            let is_record = path.extension().is_some_and(|extension| extension == "json");
+            let is_record = path.extension().is_some_and(|extension| extension == "json" || extension == "intent");
             path.file_stem().filter(|_| is_record).map(|stem| stem.to_string_lossy().into_owned())
         };
         names.filter_map(owner).collect()
@@ -108,23 +151,45 @@ impl Record {
 
     /// Notes all changes that the kernel took.
     pub fn note(&mut self, changes: Vec<Change>) {
+        // Of many changes each is found by its key; for a few it is cheaper to look at all there is.
+        if changes.len() > FEW {
+            return self.note_many(changes);
+        }
+        for change in changes {
+            match &change {
+                Change::SetAddress(a) => {
+                    self.addresses.retain(|old| (&old.interface, old.address) != (&a.interface, a.address))
+                }
+                Change::RemoveAddress { address: a, .. } => {
+                    self.addresses.retain(|old| (&old.interface, old.address) != (&a.interface, a.address));
+                }
+                Change::SetRoute { route, .. } => {
+                    let key = RouteKey::of(route);
+                    self.routes.retain(|old| RouteKey::of(old) != key);
+                }
+                Change::RemoveRoute(key) => self.routes.retain(|old| RouteKey::of(old) != *key),
+                _ => {}
+            }
+            match change {
+                Change::SetAddress(address) => self.addresses.push(address),
+                Change::SetRoute { route, .. } => self.routes.push(route),
+                other => self.note_other(other),
+            }
+        }
+    }
+
+    fn note_many(&mut self, changes: Vec<Change>) {
         let mut addresses: BTreeMap<_, _> =
             std::mem::take(&mut self.addresses).into_iter().map(|a| ((a.interface.clone(), a.address), a)).collect();
         let mut routes: BTreeMap<_, _> =
             std::mem::take(&mut self.routes).into_iter().map(|r| (RouteKey::of(&r), r)).collect();
         for change in changes {
             match change {
-                Change::MakeLink { name, kind, .. } | Change::ChangeLink { name, kind } => {
-                    self.links.insert(name, kind);
-                }
-                Change::RemoveLink { name, .. } => {
-                    self.links.remove(&name);
-                }
                 Change::SetAddress(address) => {
                     addresses.insert((address.interface.clone(), address.address), address);
                 }
-                Change::RemoveAddress { interface, address, .. } => {
-                    addresses.remove(&(interface, address));
+                Change::RemoveAddress { address, .. } => {
+                    addresses.remove(&(address.interface, address.address));
                 }
                 Change::SetRoute { route, .. } => {
                     routes.insert(RouteKey::of(&route), route);
@@ -132,18 +197,36 @@ impl Record {
                 Change::RemoveRoute(key) => {
                     routes.remove(&key);
                 }
-                Change::AddRule(rule) => self.rules.push(rule),
-                Change::RemoveRule(rule) => self.rules.retain(|r| *r != rule),
-                Change::SetNeighbour(neighbour) => {
-                    self.forget_neighbour(&neighbour);
-                    self.neighbours.push(neighbour);
-                }
-                Change::RemoveNeighbour(neighbour) => self.forget_neighbour(&neighbour),
-                Change::RenameLink { .. } | Change::SetLink { .. } | Change::SetSysctl { .. } => {}
+                other => self.note_other(other),
             }
         }
         self.addresses = addresses.into_values().collect();
         self.routes = routes.into_values().collect();
+    }
+
+    fn note_other(&mut self, change: Change) {
+        match change {
+            Change::MakeLink { name, kind, .. } | Change::ChangeLink { name, kind } => {
+                self.links.insert(name, kind);
+            }
+            Change::RemoveLink { name, .. } => {
+                self.links.remove(&name);
+            }
+            Change::AddRule(rule) => self.rules.push(rule),
+            Change::RemoveRule(rule) => self.rules.retain(|r| *r != rule),
+            Change::SetNeighbour(neighbour) => {
+                self.forget_neighbour(&neighbour);
+                self.neighbours.push(neighbour);
+            }
+            Change::RemoveNeighbour(neighbour) => self.forget_neighbour(&neighbour),
+            Change::SetAddress(_)
+            | Change::RemoveAddress { .. }
+            | Change::SetRoute { .. }
+            | Change::RemoveRoute(_)
+            | Change::RenameLink { .. }
+            | Change::SetLink { .. }
+            | Change::SetSysctl { .. } => {}
+        }
     }
 
     fn forget_neighbour(&mut self, gone: &Neighbour) {
@@ -151,6 +234,27 @@ impl Record {
     }
 }
 
+fn read(path: &Path) -> io::Result<Option<Record>> {
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut text = String::new();
+    io::Read::read_to_string(&mut io::Read::take(file, MAX_RECORD), &mut text)?;
+    Ok(Some(serde_json::from_str(&text)?))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn path(directory: &Path, owner: &str) -> PathBuf {
     directory.join(format!("{owner}.json"))
+}
+
+fn intent_path(directory: &Path, owner: &str) -> PathBuf {
+    directory.join(format!("{owner}.intent"))
 }

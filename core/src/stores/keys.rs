@@ -21,6 +21,8 @@ pub const KEY_LENGTH: usize = 32;
 const TEXT_LENGTH: usize = 44;
 /// Largest file that is looked at, in bytes: a key, and some white space.
 const MAX_FILE: u64 = 256;
+/// Keys that there can be when one is made; operators may put more there.
+const MAX_KEYS: usize = 256;
 /// RFC 4648 section 4.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -67,6 +69,12 @@ pub enum KeyError {
         path: PathBuf,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// No more are made.
+    #[error("there are {} keys in {} already; remove those that nobody uses", MAX_KEYS, directory.display())]
+    TooMany {
+        /// Where they are.
+        directory: PathBuf,
     },
     /// The generator failed.
     #[error("no random numbers for key {name}: {source}")]
@@ -125,6 +133,9 @@ impl KeyStore {
             Err(KeyError::Missing { .. }) => {}
             other => return other,
         }
+        if self.count().map_err(|source| KeyError::Io { doing: "keep", path: path.clone(), source })? >= MAX_KEYS {
+            return Err(KeyError::TooMany { directory: self.directory.clone() });
+        }
         let mut key = [0; KEY_LENGTH];
         random(&mut key).map_err(|source| KeyError::Random { name: name.to_owned(), source })?;
         clamp(&mut key);
@@ -146,6 +157,17 @@ impl KeyStore {
     /// See [`KeyError`].
     pub fn get(&self, name: &str) -> Result<[u8; KEY_LENGTH], KeyError> {
         read_key(&self.path(name)?)
+    }
+
+    /// How many keys there are, up to the most; what a power cut left does not count.
+    fn count(&self) -> io::Result<usize> {
+        let entries = match std::fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        let is_key = |entry: &std::fs::DirEntry| entry.file_name().to_str().is_some_and(Self::is_name);
+        Ok(entries.filter_map(Result::ok).filter(is_key).take(MAX_KEYS).count())
     }
 
     fn path(&self, name: &str) -> Result<PathBuf, KeyError> {
@@ -449,6 +471,21 @@ mod tests {
         let lab = Lab::new();
         assert!(matches!(lab.store.get("psk"), Err(KeyError::Missing { .. })));
         assert!(!lab.path("psk").exists());
+    }
+
+    #[test]
+    fn so_many_keys_are_made_and_no_more() {
+        let lab = Lab::new();
+        lab.store.get_or_make("first", ones).unwrap();
+        lab.put(".left", b"half", 0o600);
+        for number in 1..MAX_KEYS {
+            lab.put(&format!("wg{number}"), TEXT.as_bytes(), 0o600);
+        }
+        let error = lab.store.get_or_make("wg0", never).unwrap_err();
+        assert!(matches!(error, KeyError::TooMany { .. }), "{error}");
+        assert!(lab.store.get_or_make("wg7", never).is_ok(), "those that are there are given");
+        std::fs::remove_file(lab.path("wg1")).unwrap();
+        assert!(lab.store.get_or_make("wg0", ones).is_ok());
     }
 
     #[test]

@@ -93,6 +93,11 @@ pub trait Kernel: Send + Sync {
     /// EPROTONOSUPPORT.
     fn open_netlink(&self, family: u8) -> io::Result<Arc<dyn NetlinkSocket>>;
 
+    /// The number of a family of generic netlink; none where there is no such family.
+    fn generic_family(&self, _name: &str) -> Option<u16> {
+        None
+    }
+
     /// The addresses of a host name, by the machine's resolver.
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }

@@ -57,6 +57,8 @@ pub struct FoundAddress {
     pub protocol: u8,
     /// Seconds that it stays valid; none for ever.
     pub valid_lifetime: Option<u32>,
+    /// Seconds that it stays preferred; none for ever.
+    pub preferred_lifetime: Option<u32>,
 }
 
 /// What identifies a route: table, destination, source, metric.
@@ -150,10 +152,8 @@ pub enum Change {
     RemoveAddress {
         /// The interface's number.
         index: u32,
-        /// The interface's name, for messages.
-        interface: String,
-        /// With host bits.
-        address: Prefix,
+        /// As it was set; the interface's name is for messages.
+        address: Address,
     },
     /// Adds a route; with `replace` in the place of ours.
     SetRoute {
@@ -192,7 +192,7 @@ impl Change {
             | Self::RemoveLink { name, .. }
             | Self::SetLink { name, .. } => format!("link {name}"),
             Self::SetAddress(a) => format!("address {} on {}", a.address, a.interface),
-            Self::RemoveAddress { interface, address, .. } => format!("address {address} on {interface}"),
+            Self::RemoveAddress { address: a, .. } => format!("address {} on {}", a.address, a.interface),
             Self::SetRoute { route, .. } => route_text(&RouteKey::of(route)),
             Self::RemoveRoute(key) => route_text(key),
             Self::AddRule(rule) | Self::RemoveRule(rule) => format!("rule {} ({:?})", rule.priority, rule.family),
@@ -200,6 +200,33 @@ impl Change {
             Self::SetSysctl { name, .. } => format!("sysctl net/{name}"),
         }
     }
+}
+
+impl Change {
+    /// The interface that it is on or about, if it is one.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::RenameLink { name, .. }
+            | Self::MakeLink { name, .. }
+            | Self::ChangeLink { name, .. }
+            | Self::RemoveLink { name, .. }
+            | Self::SetLink { name, .. } => Some(name),
+            Self::SetAddress(address) => Some(&address.interface),
+            Self::RemoveAddress { address, .. } => Some(&address.interface),
+            Self::SetRoute { route, .. } => route.interface.as_deref(),
+            Self::SetNeighbour(neighbour) | Self::RemoveNeighbour(neighbour) => Some(&neighbour.interface),
+            Self::SetSysctl { name, .. } => name.split('/').nth(2),
+            Self::RemoveRoute(_) | Self::AddRule(_) | Self::RemoveRule(_) => None,
+        }
+    }
+}
+
+/// What to say of a kernel that has no links of a kind.
+#[must_use]
+pub fn lacks_kind(kind: &str) -> String {
+    let module = portreeve_network::module_of(kind);
+    format!("this kernel has no {kind} links: kernel module {module} is neither built in nor installed")
 }
 
 fn route_text(key: &RouteKey) -> String {

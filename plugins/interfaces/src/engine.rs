@@ -6,12 +6,15 @@
 //! forgotten some of it: a link came back or up, an address or a member of ours went. What an apply itself brings about
 //! is expected and asks for nothing. One apply is under way at a time.
 //!
-//! Parts: `engine/names.rs` (which link has which name), `engine/plan.rs` and `engine/order.rs` (what should be),
-//! `engine/pools.rs` (delegated prefixes), `engine/health.rs` (retries, ready and degraded), `engine/status.rs` (for
-//! people), `engine/types.rs` (the values).
+//! Parts: `engine/names.rs` (which link has which name), `engine/news.rs` (what of the host's news is news),
+//! `engine/plan.rs` and `engine/order.rs` (what should be), `engine/pools.rs` (delegated prefixes), `engine/hold.rs`
+//! (why the first apply may wait), `engine/health.rs` (retries, ready and degraded), `engine/status.rs` (for people),
+//! `engine/types.rs` (the values).
 
 mod health;
+mod hold;
 mod names;
+mod news;
 mod order;
 mod plan;
 mod pools;
@@ -31,6 +34,7 @@ use portreeve_network::{Prefix, State};
 
 use crate::{Config, Instant};
 use health::Health;
+use hold::Hold;
 use names::Names;
 use plan::Plan;
 use pools::Pools;
@@ -68,6 +72,8 @@ pub struct Engine {
     /// Ready or degraded is to be judged anew.
     doubtful: bool,
     refresh_at: Option<Instant>,
+    /// Waits with the first apply.
+    hold: Hold,
 }
 
 impl Engine {
@@ -97,6 +103,7 @@ impl Engine {
             applying: false,
             doubtful: false,
             refresh_at: None,
+            hold: Hold::default(),
         };
         engine.reconfigure(config);
         engine
@@ -163,6 +170,9 @@ impl Engine {
     /// An address is new or different.
     pub fn handle_address(&mut self, address: HeldAddress) {
         let key = (address.index, address.address);
+        if self.asked.is_none() {
+            self.hold.note(address.index, address.address);
+        }
         for (set, holds) in
             [(&mut self.duplicates, address.duplicate), (&mut self.tentative, address.tentative && !address.duplicate)]
         {
@@ -174,6 +184,7 @@ impl Engine {
     pub fn handle_address_gone(&mut self, index: u32, address: Prefix) {
         let known = self.duplicates.remove(&(index, address)) | self.tentative.remove(&(index, address));
         self.doubtful |= known;
+        self.hold.forget(index, address);
         self.forgotten |= self.is_own(index, address);
     }
 
@@ -206,7 +217,7 @@ impl Engine {
     /// When [`Engine::handle_timeout`] is to be called; any `handle_*` may change it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let all = [self.health.next_timeout(self.now), self.refresh_at, self.pools.next_end()];
+        let all = [self.health.next_timeout(self.now), self.refresh_at, self.pools.next_end(self.now), self.hold_end()];
         all.into_iter().flatten().min()
     }
 
@@ -219,11 +230,15 @@ impl Engine {
         if let Some(action) = self.queue.pop_front() {
             return Some(action);
         }
+        if self.is_held() {
+            return None;
+        }
         let new = self.asked.as_ref().is_none_or(|asked| !asked.is_same_work(&self.plan));
         if !self.applying && (new || self.forgotten) {
             self.forgotten = false;
             self.applying = true;
             self.asked = Some(self.plan.clone());
+            self.hold.end();
             self.expect();
             return Some(Action::Apply);
         }
@@ -244,15 +259,7 @@ impl Engine {
 
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-    }
-
-    fn is_concerned(&self, name: &str) -> bool {
-        self.names.contains(name) || self.patterns.iter().any(|pattern| pattern.matches(name))
-    }
-
-    fn is_own(&self, index: u32, address: Prefix) -> bool {
-        let own = self.links.get(&index).and_then(|link| self.own.get(&link.name));
-        own.is_some_and(|own| own.contains(&address))
+        self.hold.begin(self.now);
     }
 
     fn replan(&mut self) {
@@ -274,22 +281,5 @@ impl Engine {
         }
         self.published.clone_from(&plan.facts);
         self.plan = plan;
-    }
-
-    /// Links that the apply makes, renames or sets up will come as news that is none.
-    fn expect(&mut self) {
-        let present: HashMap<&str, bool> = self.links.values().map(|link| (link.name.as_str(), link.up)).collect();
-        let wanted = self.plan.link_list().iter();
-        let coming = wanted.filter(|link| match present.get(link.name.as_str()) {
-            Some(up) => !up && link.up == Some(true),
-            None => link.make.is_some() || link.index.is_some(),
-        });
-        let mut coming: HashSet<String> = coming.map(|link| link.name.clone()).collect();
-        for (name, _) in self.config.makes() {
-            if !present.contains_key(name) {
-                coming.insert(name.to_owned());
-            }
-        }
-        self.coming = coming;
     }
 }

@@ -1,8 +1,8 @@
 //! wasm only: moves links, facts and stated networks between the host and the [`Engine`]. Decides nothing.
 //!
 //! One loop owns everything. What waits at the host stays waiting over many turns of it. What the engine is told of
-//! links is in `guest/links.rs`, delegated prefixes are in `guest/delegations.rs`, what people are told in `guest/report.rs`, what the plugin needs in
-//! `guest/describe.rs`.
+//! links is in `guest/links.rs`, delegated prefixes are in `guest/delegations.rs`, what people are told in
+//! `guest/report.rs`, what the plugin needs in `guest/describe.rs`.
 
 mod delegations;
 mod describe;
@@ -58,6 +58,8 @@ impl Plugin for Interfaces {
         let mut changing: Option<Reply<Result<(), Failure>>> = None;
         loop {
             obey(&mut engine, &mut applying);
+            // An apply of the old section that is under way ends first; then the engine asks for one of the new, unless
+            // the state is the same. Only when there is none left to wait for the new state has been brought about.
             if let Some(reply) = changing.take_if(|_| !applying.is_under_way()) {
                 reply.send(Ok(()));
             }
@@ -69,9 +71,10 @@ impl Plugin for Interfaces {
                             book.follow(&config)?;
                             delegations::follow(&config, &mut delegations)?;
                             engine.reconfigure(config);
+                            book.look(&mut engine);
                             Ok(())
                         });
-                        // The answer ends the grants of the old section: the new state is brought about first.
+                        // The answer ends the grants of the old section, so it waits for the new state (see above).
                         match done {
                             Ok(()) => changing = Some(reply),
                             failed => reply.send(failed),

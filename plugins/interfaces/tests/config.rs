@@ -49,6 +49,8 @@ fn names_and_patterns_have_their_bounds() {
     refused("interfacse: {}", "interfacse", "did you mean `interfaces`");
     refused("interfaces: {\"lan*\": (kind: Dummy)}", "Dummy", "one interface");
     refused("interfaces: {\"lan*\": (mac: \"02:00:00:00:00:01\")}", "\"02:00:00:00:00:01\"", "one interface");
+    let routes = "[(to: \"2001:db8:9::/48\", via: \"fe80::1\")]";
+    refused(&format!("interfaces: {{\"lan*\": (routes: {routes})}}"), routes, "one interface");
     refused("interfaces: {\"lo\": (up: false)}", "false", "always up");
     refused("interfaces: {\"lo\": (match: (driver: \"x\"))}", "(driver: \"x\")", "remove this");
     warned("", "()", "nothing");

@@ -136,6 +136,21 @@ fn problems_are_tried_again_after_one_two_four_and_at_most_sixty_seconds() {
 }
 
 #[test]
+fn an_address_with_lifetimes_is_given_new_ones_at_half_time() {
+    let address = "(address: \"2001:db8::1/64\", preferred_lifetime: \"1h\", valid_lifetime: \"2h\")";
+    let mut lab = Lab::new(&format!("(interfaces: {{\"lan0\": (addresses: [{address}])}})"));
+    lab.engine.handle_link(link(2, "lan0"));
+    assert_eq!(lab.pass(3600), [Action::Ready]);
+    let times: Vec<u64> = lab.applies.windows(2).map(|two| two[1].0.since(two[0].0).as_secs()).collect();
+    assert_eq!(times, [1800, 1800]);
+    // One that is never preferred has nothing to renew but what ends.
+    let mut lab = Lab::new(&format!("(interfaces: {{\"lan0\": (addresses: [{}])}})", address.replace("1h", "0s")));
+    lab.engine.handle_link(link(2, "lan0"));
+    lab.pass(3600);
+    assert_eq!(lab.applies.len(), 2);
+}
+
+#[test]
 fn an_address_that_somebody_else_has_is_told() {
     let mut lab = Lab::new("(interfaces: {\"lan0\": (addresses: [\"2001:db8::1/64\"])})");
     lab.engine.handle_link(link(2, "lan0"));

@@ -97,3 +97,15 @@ fn makers_come_before_what_stands_on_them() {
     assert_eq!(names.len(), 7);
     assert!(matches!(lab.state().links[at("m")].make, Some(Kind::Bond(_))));
 }
+
+#[test]
+fn ports_of_switches_and_modems_are_hardware() {
+    let text = "(interfaces: { \"lan1\": (match: (mac: \"02:00:00:00:00:01\")), \"wwan\": (match: (mac: \"02:00:00:00:00:02\")) })";
+    let mut lab = Lab::new(text);
+    for (index, name, kind) in [(1, "eth1", "dsa"), (2, "wwan0", "wwan")] {
+        lab.engine.handle_link(Link { kind: Some(kind.into()), ..link(index, name) });
+    }
+    assert_eq!(lab.settle(), [Action::Ready]);
+    let links: Vec<_> = lab.state().links.iter().map(|link| (link.name.as_str(), link.index)).collect();
+    assert_eq!(links, [("lan1", Some(1)), ("wwan", Some(2))]);
+}

@@ -1,11 +1,11 @@
 //! Pools: subnets of static prefixes, delegated prefixes that come, change and go, what other plugins are told.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
 use std::time::Duration;
 
-use common::{Lab, link, prefix};
+use common::{Lab, held, link, prefix};
 use portreeve_interfaces::Instant;
 use portreeve_interfaces::engine::{Action, Delegated, SubnetFact};
 use portreeve_network::RouteKind;
@@ -138,4 +138,61 @@ fn a_pool_takes_only_what_its_publisher_was_given_and_never_its_own_subnets() {
     assert_eq!(lab.settle(), []);
     lab.engine.handle_delegated([&others[..], &[offer("dhcp6c", "wan1", "2001:db8:3::/48")]].concat(), lab.now);
     assert_eq!(lab.settle(), [publish("2001:db8:3:1::/64", None)]);
+}
+
+fn offer(key: &str, text: &str, preferred_until: Option<Instant>) -> Delegated {
+    let (publisher, key) = ("dhcp6c".into(), key.into());
+    Delegated { publisher, key, prefix: prefix(text), preferred_until, valid_until: None }
+}
+
+#[test]
+fn a_prefix_that_is_in_use_stays_while_it_is_preferred() {
+    let mut lab = lab(DELEGATED);
+    lab.settle();
+    let soon = Some(lab.now + Duration::from_secs(600));
+    let (old, new) = (offer("wan1", "2001:db8:60::/60", soon), offer("wan0", "2001:db8:70::/60", None));
+    lab.engine.handle_delegated(vec![old.clone()], lab.now);
+    lab.settle();
+    lab.engine.handle_delegated(vec![old.clone(), new.clone()], lab.now);
+    assert_eq!(lab.settle(), [], "wan0 is first, and 2001:db8:60::/60 is in use");
+    assert_eq!(lab.pass(599), []);
+    assert_eq!(lab.pass(1), [publish("2001:db8:70:1::/64", None)]);
+    assert_eq!(lab.address("2001:db8:60:1::1/64").unwrap().preferred_lifetime, Some(0));
+    // With nothing better one that is deprecated is better than none.
+    lab.engine.handle_delegated(vec![old], lab.now);
+    assert!(matches!(&lab.settle()[..], [Action::Publish { fact, .. }] if fact.prefix == prefix("2001:db8:60:1::/64")));
+}
+
+#[test]
+fn a_static_pool_that_is_not_preferred_says_so() {
+    let mut lab = lab(&STATIC.replace("/60\"", "/60\", preferred_lifetime: \"0s\""));
+    let actions = lab.settle();
+    let [Action::Publish { fact, .. }, Action::Ready] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((fact.preferred_until, fact.valid_until), (Some(Instant::ZERO), None));
+    assert_eq!(lab.address("2001:db8:60:1::1/64").unwrap().preferred_lifetime, Some(0));
+}
+
+#[test]
+fn the_address_of_the_run_before_is_kept_until_the_publisher_speaks() {
+    let mut lab = lab(DELEGATED);
+    lab.engine.handle_address(held(2, "2001:db8:60:1::1/64"));
+    lab.engine.handle_delegated(vec![], lab.now);
+    assert_eq!((lab.pass(9), lab.applies.len()), (vec![], 0));
+    assert_eq!(lab.delegate(&[("2001:db8:60::/60", None)]), [publish("2001:db8:60:1::/64", None), Action::Ready]);
+    assert!(lab.applies.len() == 1 && lab.address("2001:db8:60:1::1/64").is_some());
+}
+
+#[test]
+fn nobody_waits_longer_than_ten_seconds_or_for_what_is_not_there() {
+    let mut other = lab(DELEGATED);
+    other.engine.handle_address(held(2, "2001:db8:60:1::1/64"));
+    assert_eq!((other.pass(9), other.applies.len()), (vec![], 0));
+    assert_eq!((other.pass(1), other.applies.len()), (vec![Action::Ready], 1));
+    assert_eq!(other.engine.poll_timeout(), None);
+    // Somebody else's address, or none: after a boot the publisher may wait for what is set up here.
+    for address in ["2001:db8:60:1::7/64", "fe80::1/64"] {
+        let mut lab = lab(DELEGATED);
+        lab.engine.handle_address(held(2, address));
+        assert_eq!((lab.settle(), lab.applies.len()), (vec![Action::Ready], 1));
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) use ends::unusable;
 pub use ends::{Host, Local};
 pub use key::{KeyError, PublicKey};
 pub use needs::{TunnelNeeds, summary};
+pub(crate) use tunnel::everything;
 
 /// Priority of the rule of a source route that names none.
 pub const DEFAULT_PRIORITY: u32 = 1000;

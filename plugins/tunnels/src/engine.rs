@@ -87,6 +87,9 @@ impl Engine {
             if tunnel.path != PathState::Closed {
                 self.push(Action::ClosePath { tunnel: name.clone() });
             }
+            if tunnel.published_prefix.is_some() {
+                self.push(Action::Withdraw { key: prefix_key(&name) });
+            }
             if tunnel.published.is_some() {
                 self.push(Action::Withdraw { key: name });
             }
@@ -113,6 +116,12 @@ impl Engine {
     /// A link as it is now.
     pub fn handle_link(&mut self, link: Link, now: Instant) {
         let waited_for = self.apply.waiting.contains(&link.name);
+        // While a link of ours is down the kernel forgets its routes, and of IPv6 its addresses.
+        let was_down = self.links.named(&link.name).is_some_and(|old| !old.up);
+        let came_up = link.up && was_down && self.states(|state| state.links.iter().any(|l| l.name == link.name));
+        if came_up {
+            self.apply.soon(now);
+        }
         if self.links.set(link) && waited_for {
             self.apply.soon(now);
         }
@@ -137,8 +146,20 @@ impl Engine {
 
     /// A link no longer has an address.
     pub fn handle_address_gone(&mut self, index: u32, address: Prefix, now: Instant) {
+        let name = self.links.name(index);
+        let is_ours = |state: &portreeve_network::State| {
+            state.addresses.iter().any(|a| Some(&a.interface) == name.as_ref() && a.address == address)
+        };
+        if self.states(is_ours) {
+            self.apply.soon(now);
+        }
         self.links.remove_address(index, address);
         self.settled(now);
+    }
+
+    /// Whether the state that was handed over last says so.
+    fn states(&self, says: impl Fn(&portreeve_network::State) -> bool) -> bool {
+        self.apply.sent.as_ref().is_some_and(says)
     }
 
     /// What the lookup of a name came to.
@@ -175,17 +196,23 @@ impl Engine {
 
     /// What a path did.
     pub fn handle_path_event(&mut self, tunnel: &str, event: PathEvent, now: Instant) {
-        if let Some(tunnel) = self.tunnels.get_mut(tunnel) {
+        let name = tunnel;
+        let mut ended = false;
+        if let Some(tunnel) = self.tunnels.get_mut(name) {
             match event {
-                PathEvent::Open => tunnel.path_opened(),
-                PathEvent::Failed(why) => tunnel.path_ended(why, now),
-                PathEvent::Closed => tunnel.path_ended("the path ended".to_owned(), now),
+                PathEvent::Open => tunnel.path_opened(now),
+                PathEvent::Failed(why) => ended = tunnel.path_ended(why, now),
+                PathEvent::Closed => ended = tunnel.path_ended("the path ended".to_owned(), now),
                 PathEvent::EchoReply { sequence } => {
                     if let Some(monitor) = &mut tunnel.monitor {
                         monitor.reply(sequence, now);
                     }
                 }
             }
+        }
+        if ended {
+            // The shim lets go of the device, so that it can be made again.
+            self.push(Action::ClosePath { tunnel: name.to_owned() });
         }
         self.settled(now);
     }
@@ -216,6 +243,11 @@ impl Engine {
             self.actions.push_back(action);
         }
     }
+}
+
+/// The key of the fact that tells the prefix of a tunnel; its name has no `/`, so that no other fact has this key.
+fn prefix_key(name: &str) -> String {
+    format!("6rd/{name}")
 }
 
 /// Whether the object of a problem, such as `address 2001:db8::1/64 on lan0`, belongs to an interface.

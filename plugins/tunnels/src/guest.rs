@@ -1,28 +1,33 @@
 //! wasm only: moves links, names, packets and stated networks between the host and the [`Engine`]. Decides nothing.
 //!
 //! One loop owns everything; what waits at the host stays waiting over many turns of it. `guest/shim.rs` does what the
-//! engine says. Paths that this plugin carries
-//! itself are in `guest/paths.rs`, echo requests through the kernel's tunnels in `guest/echo.rs`, what the engine is told
-//! of links in `guest/links.rs`, what people are told in `guest/report.rs` and `guest/metrics.rs`, what the plugin needs
-//! in `guest/describe.rs`.
+//! engine says. Paths that this plugin carries itself are in `guest/paths.rs`, `guest/carry.rs` and
+//! `guest/settings.rs`, echo requests through the kernel's tunnels in `guest/echo.rs`, what the engine is told of links
+//! in `guest/links.rs`, what people are told in `guest/report.rs` and `guest/metrics.rs`, what the plugin needs in
+//! `guest/describe.rs`.
 
+mod carry;
 mod describe;
 mod echo;
 mod links;
 mod metrics;
 mod paths;
 mod report;
+mod settings;
 mod shim;
 
 use portreeve_sdk::futures::channel::mpsc;
 use portreeve_sdk::futures::future::LocalBoxFuture;
 use portreeve_sdk::futures::stream::{FuturesUnordered, StreamExt};
 use portreeve_sdk::futures::{FutureExt, select_biased};
+use portreeve_sdk::raw_ip::Icmpv6Socket;
 use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{
     Diagnostic, Failure, Manifest, Once, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, network,
 };
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::engine::{Action, PathEvent};
 use crate::{Config, Engine, Instant};
@@ -40,8 +45,8 @@ portreeve_sdk::export!(Tunnels);
 enum News {
     Resolved(String, Result<Vec<IpAddr>, String>),
     Support(&'static str, Result<(), String>),
-    /// The socket for echo requests through this tunnel is of no more use.
-    EchoesEnded(String),
+    /// This socket for echo requests through the tunnel is of no more use.
+    EchoesEnded(String, Rc<Icmpv6Socket>),
     /// A task without an answer ended.
     Done,
 }
@@ -71,7 +76,8 @@ impl Plugin for Tunnels {
         }
         engine.handle_timeout(now());
         let (told, mut events) = mpsc::unbounded();
-        let mut shim = Shim { tasks: Tasks::new(), paths: Paths::default(), echoes: Echoes::default(), told };
+        let (tasks, paths, echoes, resolving) = (Tasks::new(), Paths::default(), Echoes::default(), BTreeSet::new());
+        let mut shim = Shim { tasks, paths, echoes, resolving, told };
         let mut applying: Once<Result<network::Outcome, ErrorCode>> = Once::default();
         let mut metrics = Metrics::default();
         let mut timer = Timer::default();
@@ -83,6 +89,8 @@ impl Plugin for Tunnels {
                     other => shim.obey(other),
                 }
             }
+            // An apply of the old section that is under way ends first; then the engine asks for one of the new, unless
+            // the state is the same. Only when there is none left to wait for the new state has been brought about.
             if let Some(reply) = changing.take_if(|_| !applying.is_under_way()) {
                 reply.send(Ok(()));
             }
@@ -94,10 +102,12 @@ impl Plugin for Tunnels {
                         let done = parse(&section).and_then(|new| {
                             book.follow(&new)?;
                             engine.reconfigure(&new, now());
+                            let asks = |name: &str| new.tunnel(name).is_some_and(|tunnel| tunnel.keepalive.is_some());
+                            shim.echoes.keep(asks);
                             config = new;
                             Ok(())
                         });
-                        // The answer ends the grants of the old section: the new state is brought about first.
+                        // The answer ends the grants of the old section, so it waits for the new state (see above).
                         match done {
                             Ok(()) => changing = Some(reply),
                             failed => reply.send(failed),
@@ -110,12 +120,15 @@ impl Plugin for Tunnels {
                     Request::Stop => return Ok(()),
                 },
                 news = shim.tasks.select_next_some() => match news {
-                    News::Resolved(name, result) => engine.handle_resolved(&name, result, now()),
+                    News::Resolved(name, result) => {
+                        shim.resolving.remove(&name);
+                        engine.handle_resolved(&name, result, now());
+                    }
                     News::Support(kind, result) => {
                         let reason = result.as_ref().err().cloned().unwrap_or_default();
                         engine.handle_support(kind, result.is_ok(), reason, now());
                     }
-                    News::EchoesEnded(tunnel) => shim.echoes.forget(&tunnel),
+                    News::EchoesEnded(tunnel, socket) => shim.echoes.forget(&tunnel, &socket),
                     News::Done => {}
                 },
                 (tunnel, event) = events.select_next_some() => engine.handle_path_event(&tunnel, event, now()),

@@ -20,13 +20,14 @@ fn the_whole_section_is_read_without_a_complaint_and_summed_up() {
     assert_eq!(
         lines,
         [
-            "gre4: gre to 192.0.2.9; by the kernel; down; mtu 1472",
-            "gre6: gre to name.example from 2001:db8::9; by the kernel; mtu 1456",
-            "rd: 6rd of 2001:db8::/32 by 10.0.0.1 from 10.100.100.1, ours is 2001:db8:6464:100::/56; by the kernel; mtu 1480",
-            "six: ip6tnl to six.example.net; by the kernel; mtu 1000; addresses 10.1.0.1/30",
+            "gre4: gre to 192.0.2.9; by the kernel, mss not clamped; down; mtu 1472",
+            "gre6: gre to name.example from 2001:db8::9; by the kernel, mss not clamped; mtu 1456",
+            "rd: 6rd of 2001:db8::/32 by 10.0.0.1 from 10.100.100.1, ours is 2001:db8:6464:100::/56; by the kernel, mss not \
+             clamped; mtu 1480",
+            "six: ip6tnl to six.example.net; by the kernel, mss not clamped; mtu 1000; addresses 10.1.0.1/30",
             "sixbone: 6in4 to 192.0.2.1 from wan0; by the plugin; mtu 1472; addresses 2001:db8:1::2/127; routes ::/0; \
              out for 2001:db8:60::/60; asks 2001:db8:1::1 every 5s, down after 20s, then without routes",
-            "wg: wireguard with key \"wg0\" and 1 peer; by the kernel; mtu 1420",
+            "wg: wireguard with key \"wg0\" and 1 peer; by the kernel, mss not clamped; mtu 1420",
         ]
     );
     let tunnel = config.tunnel("sixbone").unwrap();
@@ -64,12 +65,21 @@ fn kinds_paths_and_names_have_their_words() {
 }
 
 #[test]
-fn what_the_kernel_path_does_not_do_is_a_warning() {
+fn clamping_is_only_promised_where_the_plugin_carries_the_packets() {
     let kernel = |fields: &str| of(&format!("kind: SixInFour(remote: \"192.0.2.1\", path: Kernel), {fields}"));
     warned(&kernel("mss_clamp: true"), "true", "firewall");
-    warned(&kernel("own_prefixes: [\"2001:db8::/48\"]"), "[\"2001:db8::/48\"]", "firewall");
+    warned(&sit("mss_clamp: true"), "true", "firewall");
     accepted(&kernel("mss_clamp: false"));
-    accepted(&sit("mss_clamp: true, own_prefixes: [\"2001:db8::/48\"]"));
+    accepted(&of("kind: SixInFour(remote: \"192.0.2.1\", path: Userspace), mss_clamp: true"));
+    let (config, _) = Config::parse(&sit("up: true")).unwrap();
+    assert!(summary(&config).contains("by the kernel if it can, then mss not clamped, by the plugin otherwise"));
+    let (config, _) = Config::parse(&sit("mss_clamp: false")).unwrap();
+    assert!(!summary(&config).contains("clamped"));
+}
+
+#[test]
+fn own_prefixes_are_ipv6_and_not_everything() {
+    accepted(&sit("own_prefixes: [\"2001:db8::/48\"]"));
     refused(&sit("own_prefixes: [\"::/0\"]"), "\"::/0\"", "such as");
     refused(&sit("own_prefixes: [\"10.0.0.0/8\"]"), "\"10.0.0.0/8\"", "such as");
 }
@@ -82,11 +92,10 @@ fn keepalive_and_failover_fit_together() {
     refused(&alive("failover: true"), "true", "keepalive");
     refused(&alive("keepalive: (target: \"192.0.2.1\")"), "\"192.0.2.1\"", "IPv6");
     refused(&alive("keepalive: (target: \"ff02::1\")"), "\"ff02::1\"", "IPv6");
-    refused(
-        &alive("keepalive: (target: \"2001:db8:1::1\", interval: \"30s\", timeout: \"29s\")"),
-        "\"29s\"",
-        "\"30s\"",
-    );
+    refused(&alive("keepalive: (target: \"2001:db8:1::1\", interval: \"30s\", timeout: \"29s\")"), "\"29s\"", "\"1m\"");
+    let twice = "keepalive: (target: \"2001:db8:1::1\", interval: \"30s\", timeout: \"59s\")";
+    refused(&alive(twice), "\"59s\"", "\"1m\"");
+    accepted(&alive(&twice.replace("59s", "1m")));
     refused(&alive("keepalive: (target: \"2001:db8:1::1\", interval: \"500ms\")"), "\"500ms\"", "\"1s\"");
     let own = "(target: \"2001:db8:1::2\")";
     refused(&alive(&format!("keepalive: {own}")), own, "other end");
@@ -156,6 +165,72 @@ fn the_needs_of_a_tunnel_are_no_more_than_it_takes() {
     let (config, _) = Config::parse(&kind("SixInFour(remote: \"a.example\")")).unwrap();
     let needs = config.needs().remove(0);
     assert_eq!((needs.kinds, needs.remotes[0].length), (vec!["sit", "tun"], 0));
+}
+
+#[test]
+fn every_route_is_a_need_whatever_its_table() {
+    let needs = |fields: &str| Config::parse(&sit(fields)).unwrap().0.needs().remove(0);
+    let shown = |list: &[Prefix]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let found = needs("routes: [(to: \"2001:db8:5::/48\", table: 7)]");
+    assert_eq!((shown(&found.destinations), found.tables), (vec!["2001:db8:5::/48".to_owned()], vec![7]));
+    let found = needs("source_routes: [(from: \"2001:db8:60::/60\", table: 100)]");
+    assert_eq!((shown(&found.destinations), found.tables), (vec!["::/0".to_owned()], vec![100]));
+    let gre = "kind: Gre(remote: \"192.0.2.1\"), source_routes: [(from: \"10.0.0.0/8\", table: 100)]";
+    assert_eq!(shown(&Config::parse(&of(gre)).unwrap().0.needs()[0].destinations), ["0.0.0.0/0"]);
+    // Rules that drop look into no table.
+    assert_eq!(needs("own_prefixes: [\"2001:db8:60::/60\"]").tables, [0]);
+}
+
+#[test]
+fn a_6rd_tunnel_publishes_a_prefix_out_of_the_providers() {
+    let (config, _) = Config::parse(FULL).unwrap();
+    let needs = config.needs();
+    let publishing: Vec<_> = needs.iter().filter(|needs| needs.publishes_prefix).collect();
+    assert_eq!(publishing.len(), 1);
+    assert_eq!(publishing[0].interface, "rd");
+    assert_eq!(publishing[0].destinations, [Prefix::new("2001:db8::".parse().unwrap(), 32)]);
+}
+
+#[test]
+fn the_keepalive_has_a_route_of_its_own_where_nothing_else_leads_to_its_target() {
+    let route = |fields: &str| {
+        let fields = format!("addresses: [\"2001:db8:1::2/127\"], keepalive: (target: \"2001:db8:9::1\"), {fields}");
+        let (config, _) = Config::parse(&sit(&fields)).unwrap();
+        config.tunnel("sixbone").unwrap().keepalive_route().map(|prefix| prefix.to_string())
+    };
+    let target = Some("2001:db8:9::1/128".to_owned());
+    assert_eq!(route("up: true"), target);
+    assert_eq!(route("routes: [(to: \"::/0\")]"), None);
+    assert_eq!(route("routes: [(to: \"::/0\", table: 7)]"), target);
+    assert_eq!(route("routes: [(to: \"2001:db8:8::/48\")]"), target);
+    assert_eq!(route("failover: true, routes: [(to: \"::/0\")]"), target);
+    assert_eq!(route("failover: true, routes: [(to: \"2001:db8:9::1/128\")]"), None);
+}
+
+#[test]
+fn two_tunnels_do_not_ask_one_target_by_two_routes() {
+    let one = |address: &str, remote: &str, target: &str| {
+        format!("kind: SixInFour(remote: \"{remote}\"), addresses: [\"{address}\"], keepalive: (target: \"{target}\")")
+    };
+    let first = one("2001:db8:1::2/64", "192.0.2.1", "2001:db8:9::1");
+    let place = "(target: \"2001:db8:9::1\")";
+    refused(&two(&first, &one("2001:db8:2::2/64", "192.0.2.3", "2001:db8:9::1")), place, "a target of its own");
+    accepted(&two(&first, &one("2001:db8:2::2/64", "192.0.2.3", "2001:db8:9::2")));
+    // On the link nobody needs a route.
+    let near = |address: &str, remote: &str| one(address, remote, "fe80::1");
+    accepted(&two(&near("2001:db8:1::2/64", "192.0.2.1"), &near("2001:db8:2::2/64", "192.0.2.3")));
+}
+
+#[test]
+fn addresses_of_a_tunnel_have_no_end() {
+    let address = |fields: &str| format!("(address: \"2001:db8:1::2/64\", {fields})");
+    accepted(&sit(&format!("addresses: [{}]", address("preferred_lifetime: \"0s\""))));
+    for bad in
+        ["valid_lifetime: \"1d\"", "preferred_lifetime: \"1h\"", "preferred_lifetime: \"0s\", valid_lifetime: \"1d\""]
+    {
+        let list = complaints(&sit(&format!("addresses: [{}]", address(bad))));
+        assert!(matches!(&list[..], [(_, _, hint)] if hint.contains("preferred_lifetime: \"0s\"")), "{bad}: {list:?}");
+    }
 }
 
 #[test]

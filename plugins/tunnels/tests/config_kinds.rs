@@ -18,7 +18,8 @@ fn two_lines_make_a_tunnel_with_the_defaults_of_the_field() {
     assert!(tunnel.mss_clamp && tunnel.dont_fragment && tunnel.keepalive.is_none());
     for (text, mtu) in [
         ("SixRd(prefix: \"2001:db8::/32\", relay: \"192.0.2.1\", local: Interface(\"wan0\"))", 1480),
-        ("Ip6Tunnel(remote: \"2001:db8::1\")", 1452),
+        ("Ip6Tunnel(remote: \"2001:db8::1\")", 1460),
+        ("Ip6Tunnel(remote: \"2001:db8::1\", encapsulation_limit: 4)", 1452),
         ("Gre(remote: \"192.0.2.1\")", 1476),
         ("Gre(remote: \"192.0.2.1\", key: 1)", 1472),
         ("Gre(remote: \"2001:db8::1\")", 1456),

@@ -20,7 +20,7 @@ fn a_kernel_with_sit_carries_the_tunnel() {
     assert_eq!((sit.local, sit.remote, sit.ttl, sit.tos), (None, "192.0.2.1".parse().ok(), 64, 1));
     assert_eq!((state.addresses.len(), state.routes.len(), state.routes[0].on_link), (1, 1, false));
     let row = lab.row("sixbone");
-    assert_eq!((row.path, row.why.as_str(), row.state), ("kernel", "the kernel has sit", "up"));
+    assert_eq!((row.path, row.why.as_str(), row.state), ("kernel", "the kernel has sit; mss not clamped", "up"));
     assert_eq!((row.local.as_str(), row.remote.as_str(), row.last_error), ("auto", "192.0.2.1", None));
     assert_eq!(lab.pass(Duration::from_secs(3600)), []);
 }
@@ -94,7 +94,47 @@ fn a_path_that_breaks_is_opened_again_later_and_later() {
     assert_eq!(lab.run(), [published(true), Action::Ready]);
     lab.engine.handle_path_event("sixbone", PathEvent::Closed, lab.now);
     let actions = lab.run();
-    assert_eq!(actions, [published(false), Action::Degraded("sixbone: the path ended".into())]);
+    let closed = Action::ClosePath { tunnel: "sixbone".into() };
+    assert_eq!(actions, [closed, published(false), Action::Degraded("sixbone: the path ended".into())]);
+}
+
+#[test]
+fn a_path_that_ends_is_closed_once() {
+    let mut lab = Lab::new(SIXBONE, &["tun"]);
+    lab.run();
+    lab.engine.handle_path_event("sixbone", PathEvent::Failed("device gone".into()), lab.now);
+    lab.engine.handle_path_event("sixbone", PathEvent::Closed, lab.now);
+    let closes = |action: &&Action| matches!(action, Action::ClosePath { .. });
+    assert_eq!(lab.run().iter().filter(closes).count(), 1);
+}
+
+#[test]
+fn a_path_that_opens_and_dies_backs_off_until_it_was_open_for_a_minute() {
+    let mut lab = Lab::new(SIXBONE, &["tun"]);
+    lab.run();
+    let mut wait = |open: u64| {
+        lab.pass(Duration::from_secs(open));
+        lab.engine.handle_path_event("sixbone", PathEvent::Closed, lab.now);
+        for seconds in 1.. {
+            if lab.pass(SECOND).iter().any(|(_, action)| matches!(action, Action::OpenPath { .. })) {
+                return seconds;
+            }
+        }
+        0
+    };
+    assert_eq!([0, 1, 59, 0, 60, 0].map(&mut wait), [1, 2, 4, 8, 1, 2]);
+}
+
+#[test]
+fn a_missing_kind_is_asked_for_again_every_minute_while_nobody_carries_the_tunnel() {
+    let mut lab = Lab::new("(tunnels: {\"t\": (kind: Gre(remote: \"192.0.2.1\"))})", &[]);
+    lab.run();
+    lab.pass(Duration::from_secs(59));
+    lab.kinds = vec!["gre"];
+    assert_eq!(lab.row("t").path, "none");
+    let done = lab.pass(Duration::from_secs(61));
+    assert_eq!((lab.kind("t"), done.last().map(|(_, action)| action)), (Some("gre"), Some(&Action::Ready)));
+    assert_eq!(lab.pass(Duration::from_secs(3600)), []);
 }
 
 #[test]
@@ -125,41 +165,6 @@ fn another_configuration_changes_only_what_differs() {
     let actions = lab.reconfigure(&pair(one, other));
     assert!(matches!(opened(&actions), Some(settings) if settings.interface == "b"), "{actions:?}");
     assert!(!actions.iter().any(|action| matches!(action, Action::OpenPath { tunnel, .. } if tunnel == "a")));
-}
-
-#[test]
-fn a_tunnel_that_is_configured_down_has_no_routes_and_is_no_problem() {
-    let mut lab = Lab::new(&SIXBONE.replace("addresses", "up: false, addresses"), &["sit"]);
-    assert_eq!(lab.run(), [Action::Apply, Action::Ready]);
-    let state = lab.state();
-    assert_eq!((state.links[0].up, state.addresses.len(), state.routes.len()), (Some(false), 1, 0));
-    assert_eq!(lab.row("sixbone").state, "down");
-}
-
-#[test]
-fn the_kernels_6rd_goes_out_by_its_relay() {
-    let section = r#"(tunnels: {"rd": (kind: SixRd(prefix: "2001:db8::/32", relay: "10.0.0.1", ipv4_mask_length: 8,
-        local: Interface("wan0")), routes: [(to: "::/0"), (to: "2001:db8::/32")])})"#;
-    let mut lab = Lab::new(section, &["sit"]);
-    lab.wan_address("10.100.100.1/24");
-    let state = lab.state();
-    let Some(Kind::SixRd(rd)) = &state.links[0].make else { panic!("{state:?}") };
-    assert_eq!(
-        (rd.relay_prefix, rd.tunnel.local, rd.tunnel.remote),
-        (prefix("10.0.0.0/8"), "10.100.100.1".parse().ok(), None)
-    );
-    assert_eq!((state.routes[0].gateway, state.routes[1].gateway), ("::10.0.0.1".parse().ok(), None));
-    let mut lab = Lab::new(section, &["tun"]);
-    let actions = lab.wan_address("10.100.100.1/24");
-    assert!(matches!(opened(&actions).unwrap().remote, PathRemote::SixRd { ipv4_mask_length: 8, .. }));
-    assert_eq!(lab.state().routes[0].gateway, None);
-}
-
-#[test]
-fn a_gateway_beyond_the_prefix_is_taken_as_it_is_written() {
-    let mut lab = Lab::new(&SIXBONE.replace("::2/64", "::2/127"), &["sit"]);
-    lab.run();
-    assert!(lab.state().routes[0].on_link);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod lab;
 use core::time::Duration;
 use lab::*;
 use portreeve_network::{Kind, MAIN_TABLE, RuleAction};
-use portreeve_tunnels::engine::{Action, PathEvent};
+use portreeve_tunnels::engine::{Action, PathEvent, START_PATIENCE};
 use std::net::Ipv6Addr;
 
 #[test]
@@ -77,6 +77,66 @@ fn the_first_apply_waits_for_names_but_not_for_ever() {
     let done = lab.pass(Duration::from_secs(11));
     assert!(done.contains(&(Duration::from_secs(10), Action::Apply)), "{done:?}");
     assert_eq!((lab.kind("a"), lab.kind("b")), (None, Some("sit")));
+}
+
+#[test]
+fn a_first_lookup_that_fails_takes_no_working_tunnel_away() {
+    let mut lab = Lab::new(NAMED, &["sit"]);
+    assert_eq!(lab.run(), [Action::Resolve("pop.example".into())]);
+    // An apply without the tunnel would remove the one of the run before.
+    assert_eq!(lab.resolved("pop.example", Err("the resolver does not answer".into())), []);
+    assert_eq!(lab.pass(SECOND), [(SECOND, Action::Resolve("pop.example".into()))]);
+    assert_eq!(lab.resolved("pop.example", Err("the resolver does not answer".into())), []);
+    assert_eq!(lab.pass(SECOND * 2), [(SECOND * 2, Action::Resolve("pop.example".into()))]);
+    let actions = lab.resolved("pop.example", addresses(&["192.0.2.1"]));
+    assert_eq!(actions, [Action::Apply, published(true), Action::Ready]);
+}
+
+#[test]
+fn a_name_that_is_not_found_is_told_when_the_patience_is_over() {
+    let mut lab = Lab::new(NAMED, &["sit"]);
+    lab.run();
+    let mut done = Vec::new();
+    for _ in 0..11 {
+        lab.resolved("pop.example", Err("no such name".into()));
+        let start = lab.now;
+        done.extend(lab.pass(SECOND).into_iter().map(|(at, action)| (start + at, action)));
+    }
+    let degraded = Action::Degraded("sixbone: cannot look up pop.example: no such name".into());
+    let first = done.iter().find(|(_, action)| matches!(action, Action::Degraded(_)));
+    assert_eq!(first.map(|(_, action)| action), Some(&degraded), "{done:?}");
+    assert!(done.iter().any(|(_, action)| *action == Action::Apply), "{done:?}");
+}
+
+#[test]
+fn a_silent_remote_is_looked_up_again_with_each_timeout() {
+    let mut lab = Lab::new(WATCHED, &["sit"]);
+    lab.run();
+    lab.resolved("pop.example", addresses(&["192.0.2.1"]));
+    let mut lookups = Vec::new();
+    let start = lab.now;
+    for _ in 0..125 {
+        if lab.pass(SECOND).iter().any(|(_, action)| matches!(action, Action::Resolve(_))) {
+            lookups.push(lab.now.since(start).as_secs());
+            lab.resolved("pop.example", addresses(&["192.0.2.1"]));
+        }
+    }
+    assert_eq!(lookups, [30, 60, 90, 120]);
+}
+
+#[test]
+fn a_route_to_the_target_alone_outlives_the_silence() {
+    let routes = "routes: [(to: \"2001:db8:9::1/128\"), (to: \"::/0\", via: \"2001:db8:1::1\")]";
+    let section = format!(
+        "(tunnels: {{\"sixbone\": (kind: SixInFour(remote: \"192.0.2.1\"), addresses: [\"2001:db8:1::2/64\"], {routes}, \
+         keepalive: (target: \"2001:db8:9::1\"), failover: true)}})"
+    );
+    let mut lab = Lab::new(&section, &["sit"]);
+    lab.run();
+    assert_eq!(lab.state().routes.len(), 2);
+    lab.pass(Duration::from_secs(31));
+    let left: Vec<_> = lab.state().routes.iter().map(|route| route.destination).collect();
+    assert_eq!((lab.row("sixbone").state, left), ("down", vec![prefix("2001:db8:9::1/128")]));
 }
 
 #[test]
@@ -158,8 +218,11 @@ fn wireguard_waits_for_no_name_and_takes_its_address_when_it_is_known() {
         other => panic!("{other:?}"),
     };
     lab.resolved("vpn.example", Err("no".into()));
+    // At the start a little, so that a restart takes nothing away.
+    assert_eq!(lab.kind("wg"), Some("wireguard"));
+    let done = lab.pass(START_PATIENCE);
+    assert_eq!(done.iter().find(|(_, action)| *action == Action::Apply), Some(&(START_PATIENCE, Action::Apply)));
     assert_eq!((endpoint(&lab), lab.row("wg").state), (None, "up"));
-    lab.pass(SECOND);
     assert_eq!(lab.resolved("vpn.example", addresses(&["2001:db8::7"])), [Action::Apply]);
     assert_eq!(endpoint(&lab), Some(("2001:db8::7".parse().unwrap(), 1)));
 }

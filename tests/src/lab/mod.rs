@@ -1,19 +1,25 @@
 //! The lab: network namespaces, and everything that is put into them, gone when it is dropped.
 //!
 //! A [`Lab`] owns namespaces and a directory for files; [`Netns`] runs things inside one; [`Process`] is a daemon that
-//! dies with its value; [`Site`] and [`Router`] are Portreeve itself; [`Icmpv6`] speaks neighbour discovery. Names
+//! dies with its value; [`Site`] and [`Router`] are Portreeve itself; [`Icmpv6`] speaks neighbour discovery; [`Monitor`]
+//! hears what the kernel tells of changes; [`Server`] sends bytes over TCP; [`kernel_facts`] asks the kernel line by line. Names
 //! carry our pid, so that a lab finds and removes what a killed one left behind. Nothing outside the namespaces is
 //! touched. Failures are values, so that demo, benches and tests share all of it.
 
 mod icmpv6;
+pub mod kernel_facts;
+mod monitor;
 mod netns;
 mod process;
 mod router;
+mod transfer;
 
 pub use icmpv6::{Advertisement, Icmpv6};
+pub use monitor::{Event, Monitor};
 pub use netns::{Address, Netns, veth};
 pub use process::Process;
 pub use router::{Router, Site, Stage};
+pub use transfer::{Fetched, Server};
 
 use std::fmt;
 use std::fs;

@@ -170,7 +170,11 @@ impl Netns {
         routes.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
-    fn json(&self, line: &str) -> Result<Value> {
+    /// Runs words separated by spaces and reads what they print as JSON.
+    ///
+    /// # Errors
+    /// If the program fails or prints no JSON.
+    pub fn json(&self, line: &str) -> Result<Value> {
         let text = self.output(line)?;
         serde_json::from_str(&text).map_err(|error| Failure::new(format!("{line}: {error}")))
     }

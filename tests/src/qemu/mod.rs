@@ -4,8 +4,10 @@
 //! [`Kernel`] is Debian's newest, fetched once and never installed; [`Image`] is an initramfs with busybox, chosen
 //! modules, programs and a script; [`Machine`] boots both under TCG, which needs neither root nor `/dev/kvm`, and gives
 //! what the script printed and its exit code. With taps the guest talks to a namespace of [`crate::lab`].
+//! [`Image::portreeve`] puts the router into it; `guest.sh` is what scripts about it have in common.
 //!
-//! Debian packages: qemu-system-x86, busybox-static, kmod, xz-utils. `apt-get download` needs no root either.
+//! Debian packages: qemu-system-x86, busybox-static, kmod, xz-utils;
+//! for the router in it binutils, iproute2, iputils-ping. `apt-get download` needs no root either.
 //!
 //! Of the 6.1 kernel these are built in: ipv6, unix, packet sockets, tcp, netfilter's core. These are modules:
 //! sit, `ip_gre`, `ip6_gre`, `ip6_tunnel`, ipip, `ip_vti`, `ip6_vti`, wireguard, 8021q, dummy, vrf, bonding, macvlan,
@@ -18,12 +20,14 @@ mod cpio;
 mod image;
 mod kernel;
 mod machine;
+mod router;
 #[cfg(test)]
 mod tests;
 
 pub use image::Image;
 pub use kernel::Kernel;
 pub use machine::{Machine, Options, Run, tap};
+pub use router::{beside_tests, section};
 
 use std::path::{Path, PathBuf};
 

@@ -1,19 +1,19 @@
 //! Taking RON text apart without losing places: [`Value`] is a piece of text with its span, [`Fields`] a
 //! struct's fields while they are taken one by one.
 //!
-//! `ron` does the reading: `RawValue` hands out slices of the very text that was given, so a slice's
-//! distance from the start of the text is its span.
+//! `ron` judges the whole text once and reads the leaves; `split` cuts what lies between into slices of the very text
+//! that was given, so a slice's distance from the start of the text is its span.
+
+mod split;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
 use ron::error::Error as RonError;
-use ron::value::RawValue;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::diagnostic::Diagnostics;
 use crate::duration::{self, DurationError};
@@ -52,13 +52,7 @@ impl<'a> Value<'a> {
             diagnostics.error(span, format!("syntax error: {}", describe(&error.code)));
             return None;
         }
-        match RawValue::from_ron(text) {
-            Ok(raw) => Some(Self { text: trimmed(raw), whole: text }),
-            Err(error) => {
-                diagnostics.error(Span::new(0, text.len().min(1)), describe(&error.code));
-                None
-            }
-        }
+        Some(Self { text: split::only(text), whole: text })
     }
 
     /// Where the value stands in the text given to [`Value::root`].
@@ -93,75 +87,70 @@ impl<'a> Value<'a> {
             diagnostics.error(self.span(), format!("expected fields in parentheses, found {}", self.kind()));
             return None;
         }
-        match ron::from_str::<Entries<'a, &'a str>>(self.text) {
-            Ok(entries) => {
-                let mut fields: Vec<(&'a str, Value<'a>)> = Vec::new();
-                for (name, raw) in entries.list {
-                    if fields.iter().any(|(seen, _)| *seen == name) {
-                        diagnostics.error_with_hint(
-                            span_in(self.whole, name),
-                            format!("field `{name}` is given twice"),
-                            "keep one of the two",
-                        );
-                    } else {
-                        fields.push((name, self.inner(raw)));
-                    }
-                }
-                Some(Fields::new(fields, *self))
-            }
-            Err(_) => {
+        let parts = split::parts(split::only(after_name));
+        if parts.iter().any(|part| part.key.is_none_or(|key| !is_identifier(key))) {
+            diagnostics.error_with_hint(
+                self.span(),
+                format!("expected named fields, found {}", self.kind()),
+                "write `(name: value, …)`",
+            );
+            return None;
+        }
+        let mut fields: Vec<(&'a str, Value<'a>)> = Vec::new();
+        for (name, value) in parts.into_iter().filter_map(|part| Some((part.key?, part.value))) {
+            if fields.iter().any(|(seen, _)| *seen == name) {
                 diagnostics.error_with_hint(
-                    self.span(),
-                    format!("expected named fields, found {}", self.kind()),
-                    "write `(name: value, …)`",
+                    span_in(self.whole, name),
+                    format!("field `{name}` is given twice"),
+                    "keep one of the two",
                 );
-                None
+            } else {
+                fields.push((name, self.inner(value)));
             }
         }
+        Some(Fields::new(fields, *self))
     }
 
     /// The one unnamed value of `Name(value)`; `None` for anything else.
     #[must_use]
     pub fn single(&self) -> Option<Value<'a>> {
         let after_name = self.text[self.name()?.value.len()..].trim_start();
-        let inside = after_name.strip_prefix('(')?.strip_suffix(')')?.trim_end();
-        let inside = inside.strip_suffix(',').unwrap_or(inside);
-        let raw = RawValue::from_ron(inside).ok()?;
-        Some(self.inner(raw))
+        let inside = split::only(after_name).starts_with('(').then(|| split::parts(split::only(after_name)))?;
+        match inside[..] {
+            [split::Part { key: None, value }] => Some(self.inner(value)),
+            _ => None,
+        }
     }
 
     /// Takes a list `[a, b]` apart; something else is reported and gives nothing.
     #[must_use]
     pub fn list(&self, diagnostics: &mut Diagnostics) -> Vec<Value<'a>> {
-        match self.text.starts_with('[').then(|| ron::from_str::<Items<'a>>(self.text)) {
-            Some(Ok(items)) => items.0.into_iter().map(|raw| self.inner(raw)).collect(),
-            _ => {
-                diagnostics.error_with_hint(
-                    self.span(),
-                    format!("expected a list, found {}", self.kind()),
-                    "write `[…]`, also around a single value",
-                );
-                Vec::new()
-            }
+        if self.text.starts_with('[') {
+            return split::parts(self.text).into_iter().map(|part| self.inner(part.value)).collect();
         }
+        diagnostics.error_with_hint(
+            self.span(),
+            format!("expected a list, found {}", self.kind()),
+            "write `[…]`, also around a single value",
+        );
+        Vec::new()
     }
 
     /// Takes a map with string keys, `{"a": 1}`, apart; duplicate and other keys are reported.
     #[must_use]
     pub fn entries(&self, diagnostics: &mut Diagnostics) -> Vec<(Spanned<String>, Value<'a>)> {
-        let Some(Ok(entries)) =
-            self.text.starts_with('{').then(|| ron::from_str::<Entries<'a, &'a RawValue>>(self.text))
-        else {
+        if !self.text.starts_with('{') {
             diagnostics.error_with_hint(
                 self.span(),
                 format!("expected a map, found {}", self.kind()),
                 "write `{\"name\": …}`",
             );
             return Vec::new();
-        };
+        }
         let mut list: Vec<(Spanned<String>, Value<'a>)> = Vec::new();
         let mut seen = HashSet::new();
-        for (key, value) in entries.list {
+        for part in split::parts(self.text) {
+            let (Some(key), value) = (part.key, part.value) else { continue };
             let Some(key) = self.inner(key).get::<String>(diagnostics) else {
                 continue;
             };
@@ -266,8 +255,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn inner(&self, raw: &'a RawValue) -> Self {
-        Self { text: trimmed(raw), whole: self.whole }
+    fn inner(&self, text: &'a str) -> Self {
+        Self { text, whole: self.whole }
     }
 }
 
@@ -327,12 +316,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The text of a value without blanks and comments around it. `ron` reads the whole value again to find them, at every
-/// level; only values that may have comments are worth that.
-fn trimmed(raw: &RawValue) -> &str {
-    let text = raw.get_ron().trim_matches(|c: char| c.is_ascii_whitespace());
-    let is_plain = text.is_ascii() && !text.contains("//") && !text.contains("/*");
-    if is_plain { text } else { raw.trim().get_ron() }
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// Where `part`, a slice of `whole`, stands in it.
@@ -362,70 +348,6 @@ fn describe(error: &RonError) -> String {
     };
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
-}
-
-/// The entries of a map, or of a struct if `K` is an identifier.
-struct Entries<'de, K> {
-    list: Vec<(K, &'de RawValue)>,
-}
-
-impl<'de, K: Deserialize<'de>> Deserialize<'de> for Entries<'de, K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V<K>(PhantomData<K>);
-        impl<'de, K: Deserialize<'de>> Visitor<'de> for V<K> {
-            type Value = Entries<'de, K>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("named fields or a map")
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Entries { list: Vec::new() })
-            }
-
-            // `()` and `Name()` read as an empty sequence.
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                match seq.next_element::<IgnoredAny>()? {
-                    None => Ok(Entries { list: Vec::new() }),
-                    Some(_) => Err(serde::de::Error::custom("fields without names")),
-                }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut list = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    list.push(entry);
-                }
-                Ok(Entries { list })
-            }
-        }
-        deserializer.deserialize_any(V(PhantomData))
-    }
-}
-
-/// The items of a list.
-struct Items<'de>(Vec<&'de RawValue>);
-
-impl<'de> Deserialize<'de> for Items<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Items<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    list.push(item);
-                }
-                Ok(Items(list))
-            }
-        }
-        deserializer.deserialize_seq(V)
-    }
 }
 
 #[cfg(test)]

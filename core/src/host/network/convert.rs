@@ -34,10 +34,14 @@ pub(super) fn state_in(state: wit::State) -> Made<plain::State> {
     })
 }
 
+/// What can stand in the name of a parameter, but for the colon, which the kernel allows in no interface's name.
+fn is_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '-');
+    !name.is_empty() && name.len() <= MAX_NAME && name != "." && name != ".." && name.chars().all(legal)
+}
+
 fn name_in(name: String) -> Made<String> {
-    let legal = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':' && c != '%';
-    let is_name = !name.is_empty() && name.len() <= MAX_NAME && name != "." && name != ".." && name.chars().all(legal);
-    if is_name { Ok(name) } else { Err(format!("{name:?} is no interface name")) }
+    if is_name(&name) { Ok(name) } else { Err(format!("{name:?} is no interface name")) }
 }
 
 fn mac_in(mac: Vec<u8>) -> Made<Vec<u8>> {
@@ -87,6 +91,7 @@ fn kind_in(kind: wit::LinkKind) -> Made<Kind> {
             },
         }),
         wit::LinkKind::Bond(b) => Kind::Bond(plain::Bond { mode: b.mode, miimon: b.miimon }),
+        wit::LinkKind::Vrf(0) => return Err("a VRF has no table 0".to_owned()),
         wit::LinkKind::Vrf(table) => Kind::Vrf { table },
         wit::LinkKind::Sit(tunnel) => Kind::Sit(ip_tunnel_in(tunnel)),
         wit::LinkKind::SixRd(s) => {
@@ -227,6 +232,7 @@ fn rule_in(rule: wit::RuleState) -> Made<plain::Rule> {
         outgoing: rule.outgoing.map(name_in).transpose()?,
         mark: rule.mark,
         action: match rule.action {
+            wit::RuleAction::Lookup(0) => return Err(format!("rule {} looks into table 0", rule.priority)),
             wit::RuleAction::Lookup(table) => plain::RuleAction::Lookup(table),
             wit::RuleAction::Unreachable => plain::RuleAction::Unreachable,
             wit::RuleAction::Blackhole => plain::RuleAction::Blackhole,
@@ -246,5 +252,45 @@ fn neighbour_in(neighbour: wit::NeighbourState) -> Made<plain::Neighbour> {
 
 fn sysctl_in(sysctl: wit::SysctlState) -> Made<plain::Sysctl> {
     let sysctl = plain::Sysctl { name: sysctl.name, value: sysctl.value };
-    if sysctl.is_legal() { Ok(sysctl) } else { Err(format!("{:?} is no kernel parameter below net", sysctl.name)) }
+    let is_legal = sysctl.is_legal() && sysctl.interface().is_none_or(is_name);
+    if is_legal { Ok(sysctl) } else { Err(format!("{:?} is no kernel parameter below net", sysctl.name)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_links_are_those_that_parameters_can_have() {
+        for good in ["lan0", "eth0.5", "a12345678901234", "wl-x_1@2"] {
+            assert!(name_in(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a:b", "a b", "a123456789012345", "lan*", "lan+", "eth%d", "ß"] {
+            assert!(name_in(bad.to_owned()).is_err(), "{bad}");
+        }
+        let sysctl = |name: &str| sysctl_in(wit::SysctlState { name: name.to_owned(), value: "1".to_owned() });
+        assert!(sysctl("ipv6/conf/eth0.5/forwarding").is_ok() && sysctl("ipv6/conf/all/forwarding").is_ok());
+        assert!(sysctl("ipv6/conf/a:b/forwarding").is_err());
+    }
+
+    #[test]
+    fn nothing_has_or_leads_to_table_0() {
+        assert!(kind_in(wit::LinkKind::Vrf(0)).is_err());
+        assert_eq!(kind_in(wit::LinkKind::Vrf(7)), Ok(Kind::Vrf { table: 7 }));
+        let rule = |action| {
+            rule_in(wit::RuleState {
+                priority: 1,
+                family: wit::Family::Ipv4,
+                source: None,
+                destination: None,
+                incoming: None,
+                outgoing: None,
+                mark: None,
+                action,
+                suppress_prefix_length: None,
+            })
+        };
+        assert!(rule(wit::RuleAction::Lookup(0)).is_err());
+        assert!(rule(wit::RuleAction::Lookup(7)).is_ok() && rule(wit::RuleAction::Blackhole).is_ok());
+    }
 }

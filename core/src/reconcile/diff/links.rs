@@ -1,12 +1,11 @@
 //! The part of the comparison on links: renaming, making, changing, removing, settings.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 
 use portreeve_network::{Kind, Link};
 
 use super::{Diff, Input, Links, Place, tag};
-use crate::sys::network::{Change, FoundLink, Refusal};
+use crate::sys::network::{Change, FoundLink};
 
 /// Kinds whose settings the kernel changes in place.
 fn is_changeable(old: &Kind, new: &Kind) -> bool {
@@ -30,23 +29,28 @@ impl<'a> Input<'a> {
         let mut links = Links {
             by_name: self.found.links.iter().map(|link| (link.name.as_str(), link)).collect(),
             fresh: HashSet::new(),
+            renamed: HashMap::new(),
             blocked: HashSet::new(),
         };
         let wanted: HashMap<&str, &Link> =
             self.wanted.links.iter().filter(|l| l.make.is_some()).map(|l| (l.name.as_str(), l)).collect();
         let peers: HashSet<&str> = wanted.values().filter_map(|link| peer(link)).collect();
 
-        for (name, _) in self.record.links.iter().filter(|(name, _)| !wanted.contains_key(name.as_str())) {
-            match links.by_name.get(name.as_str()) {
-                Some(link) if link.alias.as_deref() == Some(&tag) && !peers.contains(name.as_str()) => {
-                    diff.changes.push(Change::RemoveLink { index: link.index, name: name.clone() });
-                    links.by_name.remove(name.as_str());
-                }
+        // By the tag and not by the record: what a lost record had made goes, too.
+        let mut goes = HashSet::new();
+        for link in self.found.links.iter().filter(|link| link.alias.as_deref() == Some(&tag)) {
+            let name = link.name.as_str();
+            if !wanted.contains_key(name) && !peers.contains(name) && goes.insert(name) {
+                // The other end of a pair goes with the first: it is gone then, which is as it should be.
+                diff.changes.push(Change::RemoveLink { index: link.index, name: link.name.clone() });
+                links.by_name.remove(name);
+            }
+        }
+        for name in self.record.links.keys().filter(|name| !wanted.contains_key(name.as_str())) {
+            if !goes.contains(name.as_str()) {
                 // Gone already, or no longer ours.
-                _ => {
-                    let gone = name.clone();
-                    diff.bookkeeping.push(Box::new(move |record| drop(record.links.remove(&gone))));
-                }
+                let gone = name.clone();
+                diff.note(move |record| drop(record.links.remove(&gone)));
             }
         }
         self.rename(&mut links, diff);
@@ -74,20 +78,54 @@ impl<'a> Input<'a> {
             if there.name == link.name {
                 continue;
             }
-            if links.by_name.contains_key(link.name.as_str()) {
+            if !(self.permit.configure)(&there.name) {
+                let text = format!("{} may not be changed", there.name);
+                diff.refuse(format!("link {}", link.name), libc::EPERM, text);
+                links.blocked.insert(&link.name);
+                continue;
+            }
+            // Two that change names: the other one steps aside first.
+            let holder = links.by_name.get(link.name.as_str()).copied();
+            let moves = |holder: &&FoundLink| {
+                self.wanted.links.iter().any(|l| l.index == Some(holder.index) && l.name != link.name)
+            };
+            if let Some(holder) = holder.filter(moves) {
+                let aside = format!("ptr{}", holder.index);
+                diff.changes.push(Change::RenameLink { index: holder.index, name: aside, up: holder.up });
+                links.by_name.remove(link.name.as_str());
+            } else if holder.is_some() {
                 let text = format!("{} should get this name, but another link has it", there.name);
-                diff.problems.push((format!("link {}", link.name), refusal(libc::EEXIST, text)));
+                diff.refuse(format!("link {}", link.name), libc::EEXIST, text);
                 links.blocked.insert(&link.name);
                 continue;
             }
             diff.changes.push(Change::RenameLink { index, name: link.name.clone(), up: there.up });
-            links.by_name.remove(there.name.as_str());
+            if links.by_name.get(there.name.as_str()).is_some_and(|held| held.index == index) {
+                links.by_name.remove(there.name.as_str());
+            }
+            links.renamed.insert(&there.name, there);
             links.by_name.insert(&link.name, there);
         }
     }
 
     fn make(&self, link: &'a Link, kind: &'a Kind, tag: &str, links: &mut Links<'a>, diff: &mut Diff) {
+        if let Some(reason) = self.permit.forbidden.get(&link.name) {
+            diff.refuse(format!("link {}", link.name), libc::EPERM, reason.clone());
+            links.blocked.insert(&link.name);
+            return;
+        }
+        let is_others = |name: &&str| links.by_name.get(name).is_some_and(|l| l.alias.as_deref() != Some(tag));
+        if let Some(peer) = peer(link).filter(is_others) {
+            let text = format!("there is a link {peer} already, which was not made for it");
+            diff.refuse(format!("link {}", link.name), libc::EEXIST, text);
+            links.blocked.extend([link.name.as_str(), peer]);
+            return;
+        }
         if let Some(parent) = parent(kind) {
+            if matches!(links.place(parent), Place::Fresh) {
+                // It went with the one it stood on.
+                links.by_name.remove(link.name.as_str());
+            }
             match links.place(parent) {
                 Place::Absent => {
                     diff.waiting.insert(parent.to_owned());
@@ -115,7 +153,7 @@ impl<'a> Input<'a> {
                 None => "there is a link of this name that Portreeve did not make; remove it, or choose another name"
                     .to_owned(),
             };
-            diff.problems.push((format!("link {}", link.name), refusal(libc::EEXIST, text)));
+            diff.refuse(format!("link {}", link.name), libc::EEXIST, text);
             links.blocked.insert(&link.name);
             return;
         }
@@ -128,9 +166,10 @@ impl<'a> Input<'a> {
             None if is_ours => {
                 if is_changeable(kind, kind) {
                     diff.changes.push(Change::ChangeLink { name: link.name.clone(), kind: kind.clone() });
+                } else {
+                    let (name, kind) = (link.name.clone(), kind.clone());
+                    diff.note(move |record| drop(record.links.insert(name, kind)));
                 }
-                let (name, kind) = (link.name.clone(), kind.clone());
-                diff.bookkeeping.push(Box::new(move |record| drop(record.links.insert(name, kind))));
             }
             _ => {
                 diff.changes.push(Change::RemoveLink { index: there.index, name: link.name.clone() });
@@ -161,6 +200,10 @@ impl<'a> Input<'a> {
         let controller = self.controller(link, links, diff);
         // A port of a bond may not be up when it joins.
         let first = controller.is_some() && link.up == Some(true);
+        if let Some(given) = controller.clone() {
+            let name = link.name.clone();
+            diff.note(move |record| record.before.entry(name).or_default().given_controller = Some(given));
+        }
         let set = |up, mtu, mac, controller| Change::SetLink { name: link.name.clone(), up, mtu, mac, controller };
         if first || link.mtu.is_some() || link.mac.is_some() || controller.is_some() {
             diff.changes.push(set(None, link.mtu, link.mac.clone(), controller.map(Some)));
@@ -180,7 +223,8 @@ impl<'a> Input<'a> {
         });
         let is_bond = |name: &String| {
             let makes = |l: &&Link| l.name == *name && matches!(l.make, Some(Kind::Bond(_)));
-            self.wanted.links.iter().any(|l| makes(&l))
+            let is = |there: &FoundLink| there.kind.as_deref() == Some("bond");
+            self.wanted.links.iter().any(|l| makes(&l)) || matches!(links.place(name), Place::There(l) if is(l))
         };
         let set = |up, mtu, mac, controller| Change::SetLink { name: link.name.clone(), up, mtu, mac, controller };
         let mut is_up = there.up && !renamed;
@@ -191,15 +235,15 @@ impl<'a> Input<'a> {
         let given = controller.clone();
         if mtu.is_some() || mac.is_some() || controller.is_some() {
             diff.changes.push(set(None, mtu, mac.clone(), controller.map(Some)));
-            if link.make.is_none() {
-                let (name, old_mtu, old_mac) = (link.name.clone(), there.mtu, there.mac.clone());
-                diff.bookkeeping.push(Box::new(move |record| {
-                    let before = record.before.entry(name).or_default();
-                    before.mtu = before.mtu.or(mtu.map(|_| old_mtu));
-                    before.mac = before.mac.take().or(mac.map(|_| old_mac));
-                    before.given_controller = given.or(before.given_controller.take());
-                }));
-            }
+            let (name, old_mtu, old_mac) = (link.name.clone(), there.mtu, there.mac.clone());
+            diff.note(move |record| {
+                let before = record.before.entry(name).or_default();
+                before.mtu = before.mtu.or(mtu.map(|_| old_mtu));
+                before.set_mtu = mtu.or(before.set_mtu);
+                before.mac = before.mac.take().or(mac.as_ref().map(|_| old_mac));
+                before.set_mac = mac.or(before.set_mac.take());
+                before.given_controller = given.or(before.given_controller.take());
+            });
         }
         // A link that went down to be renamed or to join a bond comes up again, unless it shall be down.
         let up = link.up.or((there.up && !is_up).then_some(true));
@@ -238,8 +282,9 @@ impl<'a> Input<'a> {
                     _ => false,
                 };
                 let controller = leaves.filter(|c| is_given(c)).map(|_| None);
-                let mtu = mtu.filter(|mtu| *mtu != there.mtu);
-                let mac = mac.clone().filter(|mac| *mac != there.mac);
+                // Only what is still as it was set: what somebody changed since is theirs.
+                let mtu = mtu.filter(|mtu| *mtu != there.mtu && before.set_mtu == Some(there.mtu));
+                let mac = mac.clone().filter(|mac| *mac != there.mac && before.set_mac.as_ref() == Some(&there.mac));
                 if mtu.is_some() || mac.is_some() || controller.is_some() {
                     diff.changes.push(Change::SetLink { name: name.clone(), up: None, mtu, mac, controller });
                 }
@@ -248,7 +293,9 @@ impl<'a> Input<'a> {
             diff.bookkeeping.push(Box::new(move |record| {
                 let Some(before) = record.before.get_mut(&name) else { return };
                 before.mtu = before.mtu.filter(|_| !mtu);
+                before.set_mtu = before.set_mtu.filter(|_| !mtu);
                 before.mac = before.mac.take().filter(|_| !mac);
+                before.set_mac = before.set_mac.take().filter(|_| !mac);
                 before.given_controller = before.given_controller.take().filter(|_| !leaves);
                 if *before == super::super::record::Before::default() {
                     record.before.remove(&name);
@@ -271,8 +318,4 @@ fn parent(kind: &Kind) -> Option<&str> {
         Kind::Macvlan(macvlan) => Some(&macvlan.parent),
         _ => None,
     }
-}
-
-fn refusal(errno: i32, text: String) -> Refusal {
-    Refusal { error: io::Error::from_raw_os_error(errno), message: Some(text) }
 }

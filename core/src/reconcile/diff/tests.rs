@@ -3,8 +3,12 @@
 use portreeve_network::{IpTunnel, Kind, Link, Neighbour, Route, Rule, RuleAction, Veth};
 
 use super::super::record::Before;
+use std::collections::BTreeMap;
+
+use portreeve_network::{Address, Sysctl};
+
 use super::*;
-use crate::sys::network::{Family, FoundNeighbour};
+use crate::sys::network::{Family, FoundAddress, FoundNeighbour, PROTOCOL};
 
 const OWNER: &str = "interfaces";
 
@@ -30,7 +34,7 @@ fn made(index: u32, name: &str, kind: &str) -> FoundLink {
 }
 
 fn held(index: u32, text: &str, protocol: u8) -> FoundAddress {
-    FoundAddress { index, address: prefix(text), protocol, valid_lifetime: None }
+    FoundAddress { index, address: prefix(text), protocol, valid_lifetime: None, preferred_lifetime: None }
 }
 
 fn sit(remote: [u8; 4]) -> Kind {
@@ -44,7 +48,8 @@ struct Bench {
     record: Record,
     found: Found,
     sysctls: BTreeMap<String, String>,
-    others: BTreeSet<RouteKey>,
+    others: Others,
+    permit: Permit,
 }
 
 impl Bench {
@@ -61,7 +66,8 @@ impl Bench {
             record: &self.record,
             found: &self.found,
             sysctl: &sysctl,
-            routes_of_others: &self.others,
+            others: &self.others,
+            permit: &self.permit,
         }
         .diff()
     }
@@ -106,7 +112,7 @@ fn of_ten_addresses_only_the_one_that_differs_is_sent() {
         bench.changes(),
         [
             Change::SetAddress(address("lan0", "2001:db8::b/64")),
-            Change::RemoveAddress { index: 2, interface: "lan0".into(), address: prefix("2001:db8::1/64") },
+            Change::RemoveAddress { index: 2, address: address("lan0", "2001:db8::1/64") },
         ]
     );
 }
@@ -128,7 +134,7 @@ fn where_addresses_are_not_tagged_the_record_decides() {
     bench.found.addresses_are_tagged = false;
     bench.found.addresses = vec![held(2, "2001:db8::1/64", 0), held(2, "2001:db8::2/64", 0)];
     bench.record.addresses = vec![address("lan0", "2001:db8::2/64")];
-    let gone = Change::RemoveAddress { index: 2, interface: "lan0".into(), address: prefix("2001:db8::2/64") };
+    let gone = Change::RemoveAddress { index: 2, address: address("lan0", "2001:db8::2/64") };
     assert_eq!(bench.changes(), [gone]);
 }
 
@@ -271,7 +277,8 @@ fn a_link_of_others_gets_its_mtu_back_and_leaves_the_bridge() {
     };
     assert_eq!(bench.changes(), [joined]);
     bench.record = bench.noted();
-    let before = Before { mtu: Some(1500), mac: None, given_controller: Some("br0".into()) };
+    let before =
+        Before { mtu: Some(1500), set_mtu: Some(1400), given_controller: Some("br0".into()), ..Before::default() };
     assert_eq!(bench.record.before.get("lan0"), Some(&before));
     bench.found.links[0] = FoundLink { mtu: 1400, controller: Some(9), ..link(2, "lan0") };
     assert_eq!(bench.changes(), []);
@@ -300,7 +307,9 @@ fn a_renamed_link_goes_down_and_comes_up_again_under_its_new_name() {
 fn a_route_of_another_plugin_is_a_problem() {
     let mut bench = Bench::new();
     bench.wanted.routes = vec![route("::/0", "lan0")];
-    bench.others.insert(RouteKey::of(&bench.wanted.routes[0]));
+    let mut theirs = Record::default();
+    theirs.routes.clone_from(&bench.wanted.routes);
+    bench.others = Others::of([&theirs].into_iter());
     let diff = bench.diff();
     assert_eq!(diff.changes, []);
     assert_eq!(diff.problems.len(), 1);
@@ -334,4 +343,59 @@ fn rules_and_neighbours_come_and_go() {
     assert_eq!(bench.changes(), []);
     bench.wanted = State::default();
     assert_eq!(bench.changes(), [Change::RemoveNeighbour(neighbour), Change::RemoveRule(rule)]);
+}
+
+#[test]
+fn what_is_set_for_all_interfaces_is_set_back_for_the_one_that_shall_differ() {
+    let mut bench = Bench::new();
+    let sysctl = |name: &str, value: &str| Sysctl { name: name.into(), value: value.into() };
+    bench.sysctls.insert("ipv6/conf/all/forwarding".into(), "0".into());
+    bench.sysctls.insert("ipv6/conf/lan0/forwarding".into(), "0".into());
+    bench.wanted.sysctls = vec![sysctl("ipv6/conf/lan0/forwarding", "0"), sysctl("ipv6/conf/all/forwarding", "1")];
+    let set = |name: &str, value: &str| Change::SetSysctl { name: name.into(), value: value.into() };
+    assert_eq!(bench.changes(), [set("ipv6/conf/all/forwarding", "1"), set("ipv6/conf/lan0/forwarding", "0")]);
+}
+
+#[test]
+fn the_first_ipv4_address_of_a_network_goes_and_the_kernel_is_told_to_keep_the_others() {
+    let mut bench = Bench::new();
+    bench.record.addresses = vec![address("lan0", "192.0.2.1/24"), address("lan0", "192.0.2.2/24")];
+    bench.found.addresses = vec![held(2, "192.0.2.1/24", PROTOCOL), held(2, "192.0.2.2/24", PROTOCOL)];
+    bench.wanted.addresses = vec![address("lan0", "192.0.2.2/24")];
+    bench.sysctls.insert("ipv4/conf/lan0/promote_secondaries".into(), "0".into());
+    let set =
+        |value: &str| Change::SetSysctl { name: "ipv4/conf/lan0/promote_secondaries".into(), value: value.into() };
+    let gone = Change::RemoveAddress { index: 2, address: address("lan0", "192.0.2.1/24") };
+    assert_eq!(bench.changes(), [set("1"), gone, set("0")]);
+}
+
+#[test]
+fn what_is_stated_twice_is_made_once_and_told() {
+    let mut bench = Bench::new();
+    bench.wanted.routes =
+        vec![route("::/0", "lan0"), Route { gateway: "fe80::1".parse().ok(), ..route("::/0", "lan0") }];
+    bench.wanted.addresses = vec![address("lan0", "2001:db8::1/64"), address("lan0", "2001:db8::1/64")];
+    let diff = bench.diff();
+    assert_eq!((diff.changes.len(), diff.problems.len()), (2, 2));
+}
+
+#[test]
+fn two_links_that_change_names_pass_each_other() {
+    let mut bench = Bench::new();
+    bench.found.links = vec![link(2, "eth0"), link(3, "eth1")];
+    let named = |name: &str, index| Link { name: name.into(), index: Some(index), ..Link::default() };
+    bench.wanted.links = vec![named("eth1", 2), named("eth0", 3)];
+    let rename = |index, name: &str| Change::RenameLink { index, name: name.into(), up: true };
+    assert_eq!(bench.changes()[..3], [rename(3, "ptr3"), rename(2, "eth1"), rename(3, "eth0")]);
+}
+
+#[test]
+fn a_tagged_link_without_a_record_goes_when_nobody_states_it_and_one_that_may_not_be_renamed_stays() {
+    let mut bench = Bench::new();
+    bench.found.links.push(made(7, "old0", "bridge"));
+    assert_eq!(bench.changes(), [Change::RemoveLink { index: 7, name: "old0".into() }]);
+    bench.permit.configure = std::sync::Arc::new(|name| name != "lan0");
+    bench.wanted.links = vec![Link { name: "wan0".into(), index: Some(2), ..Link::default() }];
+    let diff = bench.diff();
+    assert_eq!((diff.changes.len(), diff.problems.len()), (1, 1));
 }

@@ -47,8 +47,7 @@ pub async fn start() -> io::Result<(watch::Receiver<Arc<LinkTable>>, SharedHandl
 fn connect() -> io::Result<(Handle, Events)> {
     let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (mut connection, handle, events) = rtnetlink::new_multicast_connection(&groups)?;
-    // Without CAP_NET_ADMIN the buffer stays at net.core.rmem_max; an overflow is then only likelier.
-    let _ = connection.socket_mut().socket_mut().set_rx_buf_sz(RECEIVE_BUFFER);
+    super::enlarge_receive_buffer(connection.socket_mut().socket_mut(), RECEIVE_BUFFER);
     tokio::spawn(connection);
     Ok((handle, events))
 }

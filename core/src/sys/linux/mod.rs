@@ -160,6 +160,10 @@ impl Kernel for LinuxKernel {
         Ok(Arc::new(ipv4::Socket::open(protocol, local, remote)?))
     }
 
+    fn generic_family(&self, name: &str) -> Option<u16> {
+        (name == "wireguard").then(wireguard::family_number).flatten()
+    }
+
     fn open_netlink(&self, family: u8) -> io::Result<Arc<dyn NetlinkSocket>> {
         Ok(Arc::new(netlink::Socket::open(family)?))
     }
@@ -190,5 +194,15 @@ fn to_io(error: rtnetlink::Error) -> io::Error {
     match error {
         rtnetlink::Error::NetlinkError(message) => message.to_io(),
         other => io::Error::other(other),
+    }
+}
+
+/// Makes room for a burst of messages. Without CAP_NET_ADMIN it is at most net.core.rmem_max; an overflow is then only
+/// likelier.
+fn enlarge_receive_buffer(socket: &rtnetlink::sys::Socket, bytes: usize) {
+    // SAFETY: the descriptor is the socket's, which is borrowed for longer than this call.
+    let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    if nix::sys::socket::setsockopt(&descriptor, nix::sys::socket::sockopt::RcvBufForce, &bytes).is_err() {
+        let _ = socket.set_rx_buf_sz(bytes);
     }
 }

@@ -121,7 +121,7 @@ impl TunDevice for Device {
                 let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut batch = frames::Writer::new(&mut scratch, max.max(frames::LENGTH + MAX_FRAME));
                 while batch.has_room(MAX_FRAME) {
-                    match ready.try_io(|file| batch.push(|buffer| (&*file.get_ref()).read(buffer))) {
+                    match ready.try_io(|file| batch.push(|buffer| file.get_ref().read(buffer))) {
                         Ok(Ok(())) => {}
                         // What came in before the error is given first; the error comes again.
                         Ok(Err(error)) if batch.batch().is_empty() => return Err(error),
@@ -140,7 +140,7 @@ impl TunDevice for Device {
             let mut written = Written::default();
             for frame in frames::iter(&batch) {
                 let frame = frame?;
-                match (&*self.file.get_ref()).write(frame) {
+                match self.file.get_ref().write(frame) {
                     Ok(_) => written.frames += 1,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         let sent = self.file.async_io(Interest::WRITABLE, |mut file| file.write(frame)).await;

@@ -274,6 +274,12 @@ fn socket_address(address: SocketAddr) -> Vec<u8> {
     bytes
 }
 
+/// The number of WireGuard's family of generic netlink; none where the kernel has none.
+#[must_use]
+pub fn family_number() -> Option<u16> {
+    Netlink::open().ok()?.family().ok()
+}
+
 /// An address family as the kernel's 16 bits.
 fn family_bytes(family: libc::c_int) -> [u8; 2] {
     u16::try_from(family).unwrap_or(0).to_ne_bytes()

@@ -1,7 +1,7 @@
 //! Reads one interface of the section.
 //!
 //! A pattern holds settings for links that are there, so whatever is for one link alone (a kind, hardware, a subnet of
-//! a pool, a MAC address) is refused in it.
+//! a pool, a MAC address, a route) is refused in it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
@@ -63,7 +63,8 @@ pub(super) fn read(
     let subnets_value = f.take("subnets");
     let subnets: Vec<Spanned<Subnet>> = subnets_value
         .map_or_else(Vec::new, |v| v.list(d).iter().filter_map(|item| pool::subnet(item, pools, d)).collect());
-    let routes = f.take("routes").map_or_else(Vec::new, |v| read::spanned_routes(&v, Some(name), d));
+    let routes_value = f.take("routes");
+    let routes = routes_value.map_or_else(Vec::new, |v| read::spanned_routes(&v, Some(name), d));
     neighbours(f, name, &mut config.neighbours, d);
     let ipv6_span = parameters(f, &mut config, d);
     if config.neighbours.iter().any(|neighbour| neighbour.mac.is_none() && neighbour.address.is_ipv6()) {
@@ -76,7 +77,13 @@ pub(super) fn read(
     config.optional = f.take("optional").and_then(|v| v.get::<bool>(d)).is_some_and(|v| v.value);
     fields.finish(d);
 
-    let alone = [(matching, "match"), (kind_value, "kind"), (mac_value, "mac"), (subnets_value, "subnets")];
+    let alone = [
+        (matching, "match"),
+        (kind_value, "kind"),
+        (mac_value, "mac"),
+        (subnets_value, "subnets"),
+        (routes_value, "routes"),
+    ];
     for (value, field) in alone.into_iter().filter_map(|(value, field)| Some((value?, field))) {
         if pattern {
             let message = format!("{field} is for one interface, and a pattern is for several");

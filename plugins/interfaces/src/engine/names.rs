@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::types::{Hardware, Link, Problem};
 use crate::config::{Config, HardwareMatch};
 
+/// Kinds of links that nobody makes: they come with their hardware.
+const HARDWARE_KINDS: [&str; 2] = ["dsa", "wwan"];
+
 /// The links by the names that they should have.
 #[derive(Debug, Default)]
 pub(super) struct Names<'a> {
@@ -29,7 +32,7 @@ impl<'a> Names<'a> {
         let wanted = config.exact.iter().filter_map(|(name, it)| Some((name.as_str(), it.hardware.as_ref()?)));
         let wanted: Vec<(&str, &HardwareMatch)> = wanted.collect();
         for &(name, hardware_match) in &wanted {
-            let candidates = links.values().filter(|link| link.kind.is_none() && !owners.contains_key(&link.index));
+            let candidates = links.values().filter(|link| is_hardware(link) && !owners.contains_key(&link.index));
             let mut found: Vec<&Link> =
                 candidates.filter(|link| fits(hardware_match, link, hardware.get(&link.index))).collect();
             // Who has the name keeps it; otherwise who was there first.
@@ -71,6 +74,11 @@ impl<'a> Names<'a> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Link)> {
         self.links.iter().map(|(name, link)| (*name, *link))
     }
+}
+
+/// Ports of switches and modems are hardware, though the kernel calls them a kind.
+fn is_hardware(link: &Link) -> bool {
+    link.kind.as_deref().is_none_or(|kind| HARDWARE_KINDS.contains(&kind))
 }
 
 fn fits(wanted: &HardwareMatch, link: &Link, hardware: Option<&Hardware>) -> bool {

@@ -32,7 +32,7 @@ pub(super) struct Plan {
     pub(super) problems: Vec<Problem>,
     /// Interfaces whose hardware is not there, while another link bears the name.
     pub(super) missing: BTreeSet<String>,
-    /// The shortest lifetime of a static pool in use, in seconds.
+    /// The shortest lifetime of a static pool in use or of an address that is written down, in seconds.
     pub(super) shortest: Option<u32>,
 }
 
@@ -135,6 +135,8 @@ impl Plan {
                 self.problems.push(Problem { object: format!("{parameter} of {name}"), message });
             }
         }
+        let lifetimes = section.addresses.iter().flat_map(|it| [it.preferred_lifetime, it.valid_lifetime]);
+        self.shortest = lifetimes.chain([self.shortest]).flatten().filter(|seconds| *seconds > 0).min();
         // Sections of patterns have the pattern where the name goes.
         state.addresses.extend(section.addresses.iter().cloned().map(|mut address| {
             name.clone_into(&mut address.interface);
@@ -167,6 +169,9 @@ impl Plan {
             let Lease { preferred_until, valid_until, .. } = lease;
             let end = (preferred_until.is_some() || valid_until.is_some()).then_some((preferred_until, valid_until));
             self.subnet_address(name, subnet.address(network), subnet.dad, pool, end);
+            // A static pool that is never preferred says so; other lifetimes of its are counted anew again and again.
+            let deprecated = pool.preferred_lifetime == Some(0);
+            let preferred_until = if deprecated { Some(Instant::ZERO) } else { preferred_until };
             self.facts.insert(
                 format!("{FACT_PREFIX}{}/{}", subnet.pool, subnet.number),
                 SubnetFact { prefix: network, preferred_until, valid_until, interface: name.to_owned() },

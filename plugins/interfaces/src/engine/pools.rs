@@ -63,8 +63,8 @@ impl Pools {
         let mut changed = false;
         for (name, pool) in &config.pools {
             let PoolSource::Delegated { from } = &pool.source else { continue };
-            let new = self.choose(from.as_deref(), now);
             let old = self.leases.get(name).copied();
+            let new = self.choose(from.as_deref(), old, now);
             if old == new {
                 continue;
             }
@@ -97,7 +97,8 @@ impl Pools {
         changed
     }
 
-    fn choose(&self, from: Option<&str>, now: Instant) -> Option<Lease> {
+    /// Of what is offered one that is still preferred, if there is one; the present one if it is as good as another.
+    fn choose(&self, from: Option<&str>, present: Option<Lease>, now: Instant) -> Option<Lease> {
         let meant = |offer: &&Delegated| {
             from.is_none_or(|from| {
                 let both = from.split_once('/');
@@ -107,7 +108,13 @@ impl Pools {
             })
         };
         let valid = |offer: &&Delegated| offer.valid_until.is_none_or(|until| until > now);
-        let offer = self.offers.iter().filter(meant).find(valid)?;
+        let is_present = |prefix: Prefix| present.is_some_and(|lease| lease.prefix == prefix);
+        let rank = |offer: &&Delegated| {
+            let deprecated = offer.preferred_until.is_some_and(|until| until <= now);
+            (deprecated, !is_present(offer.prefix.network()))
+        };
+        // Of equals the first.
+        let offer = self.offers.iter().filter(meant).filter(valid).min_by_key(rank)?;
         Some(Lease {
             prefix: offer.prefix.network(),
             preferred_until: offer.preferred_until,
@@ -142,9 +149,15 @@ impl Pools {
         self.retired.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// When something ends next.
-    pub(super) fn next_end(&self) -> Option<Instant> {
-        let leases = self.leases.values().filter_map(|lease| lease.valid_until);
+    /// Whether a delegated pool of this name has nothing yet.
+    pub(super) fn is_empty(&self, name: &str) -> bool {
+        !self.leases.contains_key(name)
+    }
+
+    /// When something ends next, or may be chosen anew; what is told up to `now` is done.
+    pub(super) fn next_end(&self, now: Instant) -> Option<Instant> {
+        let preferred = |lease: &Lease| lease.preferred_until.filter(|until| *until > now);
+        let leases = self.leases.values().flat_map(|lease| [lease.valid_until, preferred(lease)]).flatten();
         let retired = self.retired.values().flatten().map(|retired| retired.until);
         leases.chain(retired).min()
     }

@@ -68,11 +68,19 @@ impl LinkBook {
                 Change::AddressGone((index, address)) => engine.handle_address_gone(index, prefix(address)),
             }
         }
-        if links_changed && self.looks_at_hardware {
-            match network::list_hardware() {
-                Ok(list) => engine.handle_hardware(list.into_iter().map(hardware).collect()),
-                Err(code) => warn!("cannot look at the hardware", error = code.name()),
-            }
+        if links_changed {
+            self.look(engine);
+        }
+    }
+
+    /// Looks at the hardware, if the section asks for any: when links change, and when the section does.
+    pub fn look(&self, engine: &mut Engine) {
+        if !self.looks_at_hardware {
+            return;
+        }
+        match network::list_hardware() {
+            Ok(list) => engine.handle_hardware(list.into_iter().map(hardware).collect()),
+            Err(code) => warn!("cannot look at the hardware", error = code.name()),
         }
     }
 }

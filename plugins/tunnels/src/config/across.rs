@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use portreeve_config::Diagnostics;
-use portreeve_network::{Family, read};
+use portreeve_network::{Family, Route, read};
 
 use super::read::Found;
 use super::{Host, Kind, Local};
@@ -17,7 +17,13 @@ pub(super) fn check(found: &[Found], d: &mut Diagnostics) {
     ends(found, d);
     let mut routes = HashMap::new();
     let mut ports = HashMap::new();
-    for Found { tunnel, kind, routes: spans, .. } in found {
+    for Found { tunnel, kind, routes: spans, keepalive, .. } in found {
+        if let (Some(target), Some(span)) = (tunnel.keepalive_route(), keepalive)
+            && let Some(other) = routes.insert(read::route_key(&Route::new(target)), &tunnel.name)
+        {
+            let message = format!("{other} has a route to {} too, and the keepalive needs one", target.address);
+            d.error_with_hint(*span, message, "give each a target of its own");
+        }
         for (route, span) in tunnel.routes.iter().zip(spans) {
             if let Some(other) = routes.insert(read::route_key(route), &tunnel.name).filter(|o| **o != tunnel.name) {
                 let message = format!("{other} has a route to {} with the same metric", route.destination);

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use portreeve_config::duration;
-use portreeve_network::{MAIN_TABLE, Prefix};
+use portreeve_network::{Family, MAIN_TABLE, Prefix};
 
-use super::{Config, Host, Kind, Local, Path, Tunnel};
+use super::{Config, Host, Kind, Local, Path, Tunnel, everything};
 
 /// What one tunnel takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,12 +28,14 @@ pub struct TunnelNeeds {
     pub names: Vec<String>,
     /// Names of keys that the core holds.
     pub keys: Vec<String>,
-    /// Destinations of routes in the main table.
+    /// Destinations of routes in any table.
     pub destinations: Vec<Prefix>,
-    /// Other routing tables, for routes and rules.
+    /// Other routing tables, for routes and rules; 0 for rules that drop.
     pub tables: Vec<u32>,
     /// Whether ICMPv6 echo is sent on the interface, where the kernel carries the packets.
     pub echo: bool,
+    /// Whether it tells others a prefix of its own: 6rd's delegated one.
+    pub publishes_prefix: bool,
 }
 
 impl Config {
@@ -60,7 +62,7 @@ impl Tunnel {
             needs.userspace = true;
             needs.remotes.push(match self.remote() {
                 Some(Host::Address(address)) => Prefix::new(*address, 32),
-                _ => Prefix::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+                _ => everything(Family::Ipv4),
             });
         }
         if let Some(Local::Interface(name)) = self.local() {
@@ -71,14 +73,25 @@ impl Tunnel {
             needs.keys.extend(wg.peers.iter().filter_map(|peer| peer.preshared_key.clone()));
         }
         for route in &self.routes {
-            if route.table == MAIN_TABLE {
-                needs.destinations.push(route.destination);
-            } else {
+            needs.destinations.push(route.destination);
+            if route.table != MAIN_TABLE {
                 needs.tables.push(route.table);
             }
         }
         needs.destinations.extend(self.keepalive_route());
-        needs.tables.extend(self.source_routes.iter().map(|source| source.table));
+        for source in &self.source_routes {
+            // Its table gets a default route.
+            needs.destinations.push(everything(Family::of(source.from.address)));
+            needs.tables.push(source.table);
+        }
+        if !self.own_prefixes.is_empty() && self.path() != Path::Userspace {
+            needs.tables.push(0);
+        }
+        if let Kind::SixRd(sixrd) = &self.kind {
+            // Which part of it is ours is only known with our address, and gets an unreachable route.
+            needs.destinations.push(sixrd.prefix);
+            needs.publishes_prefix = true;
+        }
         needs.echo = self.keepalive.is_some() && self.path() != Path::Userspace;
         needs.keys.sort();
         needs.keys.dedup();
@@ -104,7 +117,11 @@ pub fn summary(config: &Config) -> String {
 fn describe(tunnel: &Tunnel) -> String {
     let mut parts = vec![ends(tunnel)];
     match tunnel.path() {
+        Path::Auto if tunnel.mss_clamp => {
+            parts.push("by the kernel if it can, then mss not clamped, by the plugin otherwise".to_owned());
+        }
         Path::Auto => parts.push("by the kernel if it can, by the plugin otherwise".to_owned()),
+        Path::Kernel if tunnel.mss_clamp => parts.push("by the kernel, mss not clamped".to_owned()),
         Path::Kernel => parts.push("by the kernel".to_owned()),
         Path::Userspace => parts.push("by the plugin".to_owned()),
     }

@@ -23,6 +23,7 @@ pub(super) struct Found {
     pub(super) kind: Span,
     pub(super) routes: Vec<Span>,
     pub(super) source_routes: Vec<Span>,
+    pub(super) keepalive: Option<Span>,
 }
 
 pub(super) fn section(value: Value<'_>, d: &mut Diagnostics) -> Option<Config> {
@@ -77,6 +78,7 @@ fn tunnel(key: &Spanned<String>, value: Value<'_>, d: &mut Diagnostics) -> Optio
     }
     fields.finish(d);
     let kinds::Found { kind, span } = kind?;
+    lasting(&addresses, d);
     carried(&kind, &addresses, &routes, &source_routes, keepalive_value, d);
     let mtu = mtu(&kind, mtu_value, addresses.iter().any(|a| a.value.address.address.is_ipv6()), d);
     let mut tunnel = Tunnel {
@@ -97,17 +99,16 @@ fn tunnel(key: &Spanned<String>, value: Value<'_>, d: &mut Diagnostics) -> Optio
     };
     let route_spans = routes.iter().map(|route| route.span).collect();
     tunnel.routes = routes.into_iter().map(|route| route.value).collect();
-    if tunnel.path() == Path::Kernel {
-        let written = clamp.filter(|clamp| clamp.value).map(|clamp| (clamp.span, "mss_clamp", "clamp the MSS"));
-        let own = own_value.map(|v| (v.span(), "own_prefixes", "drop what claims to be ours"));
-        for (span, what, instead) in written.into_iter().chain(own) {
-            let message = format!("{what} does nothing where the kernel carries the packets");
-            d.warning_with_hint(span, message, format!("have the firewall {instead}, and remove it here"));
-        }
+    if tunnel.path() != Path::Userspace
+        && let Some(clamp) = clamp.filter(|clamp| clamp.value)
+    {
+        let message = "only the userspace path clamps the MSS, the kernel does not";
+        d.warning_with_hint(clamp.span, message, "have the firewall clamp it, and remove this");
     }
     traffic::reachable(&tunnel, keepalive_value, own_value, d);
     let source_routes = source_routes.iter().map(|source| source.span).collect();
-    Some(Found { tunnel, kind: span, routes: route_spans, source_routes })
+    let keepalive = keepalive_value.map(|value| value.span());
+    Some(Found { tunnel, kind: span, routes: route_spans, source_routes, keepalive })
 }
 
 fn flag(f: &mut Fields<'_>, name: &'static str, default: bool, d: &mut Diagnostics) -> bool {
@@ -156,8 +157,9 @@ fn tos(value: &Value<'_>, d: &mut Diagnostics) -> Option<Tos> {
 const fn overhead(kind: &Kind) -> u32 {
     match kind {
         Kind::SixInFour { .. } | Kind::SixRd(_) => 20, // RFC 4213 section 3.2
-        // RFC 2473 section 6: IPv6 header, and 8 for a tunnel encapsulation limit, as the kernel counts them.
-        Kind::Ip6Tunnel { .. } => 48,
+        // RFC 2473 section 6: IPv6 header, and 8 for a tunnel encapsulation limit.
+        Kind::Ip6Tunnel { encapsulation_limit: None, .. } => 40,
+        Kind::Ip6Tunnel { encapsulation_limit: Some(_), .. } => 48,
         Kind::Gre { outer, key, .. } => {
             let header = if matches!(outer, Family::Ipv4) { 24 } else { 44 };
             if key.is_some() { header + 4 } else { header }
@@ -191,6 +193,16 @@ fn mtu(kind: &Kind, value: Option<Value<'_>>, has_ipv6: bool, d: &mut Diagnostic
 
 const fn is_ipv6(prefix: &Prefix) -> bool {
     prefix.address.is_ipv6()
+}
+
+/// Nobody renews an address of a tunnel, so it may be without new connections from the start, but not come to an end.
+fn lasting(addresses: &[Spanned<Address>], d: &mut Diagnostics) {
+    for Spanned { value: address, span } in addresses {
+        if address.valid_lifetime.is_some() || address.preferred_lifetime.is_some_and(|seconds| seconds != 0) {
+            let hint = "remove the lifetimes; only `preferred_lifetime: \"0s\"` may stand here";
+            d.error_with_hint(*span, "the addresses of a tunnel last as long as it does", hint);
+        }
+    }
 }
 
 /// Addresses, routes and the keepalive must be of what the tunnel carries.

@@ -87,7 +87,8 @@ pub(super) fn keepalive(value: Value<'_>, d: &mut Diagnostics) -> Option<Keepali
     });
     let interval = f.take("interval").and_then(|v| within(v, second, hour, "interval", d));
     let interval = interval.unwrap_or(Duration::from_secs(10));
-    let timeout = f.take("timeout").and_then(|v| within(v, interval, hour * 24, "timeout", d));
+    // One lost packet is no silence.
+    let timeout = f.take("timeout").and_then(|v| within(v, interval * 2, hour * 24, "timeout", d));
     let timeout = timeout.unwrap_or(interval * 3);
     f.finish(d);
     Some(Keepalive { target: target?, interval, timeout })

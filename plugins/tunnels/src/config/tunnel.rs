@@ -1,10 +1,18 @@
 //! What follows from a tunnel's settings: its ends, its kernel kind, what it looks up, which address it speaks from.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use portreeve_network::{Address, Family, MAIN_TABLE, Prefix, Route};
+use portreeve_network::{Address, Family, MAIN_TABLE, Prefix, Route, Tunnel6Mode};
 
 use super::{Host, Kind, Local, Path, Tunnel};
+
+/// All addresses of a family: the default route's destination.
+pub(crate) fn everything(family: Family) -> Prefix {
+    match family {
+        Family::Ipv4 => Prefix::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        Family::Ipv6 => Prefix::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+    }
+}
 
 impl Tunnel {
     /// Our end; none for WireGuard, which answers from where it was spoken to.
@@ -93,15 +101,39 @@ impl Tunnel {
         names
     }
 
-    /// The destination of the route that the keepalive needs of its own: with failover the other routes go away, and
-    /// the target must stay within reach. None where the prefix of an address covers it.
+    /// The destination of the route that the keepalive needs of its own. None where the prefix of an address or a route
+    /// covers it; with failover only a route to the target alone does, since the others go away with the tunnel.
     #[must_use]
     pub fn keepalive_route(&self) -> Option<Prefix> {
-        let target = self.keepalive.filter(|_| self.failover)?.target;
-        let target_prefix = Prefix::new(IpAddr::V6(target), 128);
-        let covered = self.is_on_link(target.into())
-            || self.routes.iter().any(|route| route.destination == target_prefix && route.table == MAIN_TABLE);
-        (!covered).then_some(target_prefix)
+        let target = Prefix::new(IpAddr::V6(self.keepalive?.target), 128);
+        let leads = |route: &Route| {
+            let through = if self.failover { self.leads_to_target(route) } else { route.destination.contains(target) };
+            through && route.table == MAIN_TABLE
+        };
+        let covered = self.is_on_link(target.address) || self.routes.iter().any(leads);
+        (!covered).then_some(target)
+    }
+
+    /// Whether a route is there for the keepalive's target alone; it stays while the tunnel is down.
+    #[must_use]
+    pub fn leads_to_target(&self, route: &Route) -> bool {
+        let target = self.keepalive.map(|keepalive| Prefix::new(IpAddr::V6(keepalive.target), 128));
+        target == Some(route.destination) && route.table == MAIN_TABLE
+    }
+
+    /// The prefix that this tunnel brings by itself: 6rd's, made of our IPv4 address (RFC 5969 section 4).
+    #[must_use]
+    pub fn delegated(&self, local: Option<IpAddr>) -> Option<Prefix> {
+        match (&self.kind, local) {
+            (Kind::SixRd(sixrd), Some(IpAddr::V4(local))) => Some(sixrd.delegated(local)),
+            _ => None,
+        }
+    }
+
+    /// Whether it can carry IPv6.
+    #[must_use]
+    pub const fn carries_ipv6(&self) -> bool {
+        !matches!(self.kind, Kind::Ip6Tunnel { mode: Tunnel6Mode::Ipv4, .. })
     }
 
     /// Whether the addresses of the tunnel say that another one is at its far end.

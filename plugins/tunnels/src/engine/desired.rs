@@ -10,10 +10,15 @@ use portreeve_network::{Address, Family, IpTunnel, Link, Prefix, Route, RouteKin
 
 use super::carrier::Carrier;
 use super::tunnel::Runtime;
-use crate::config::{Kind, Tos};
+use crate::config::{Kind, Tos, everything};
 
 /// Inner traffic class, as the kernel's tunnels write it.
 const TOS_INHERIT: u8 = 1;
+/// Priority of the rules that drop what comes in and claims to be ours: before the usual source routes.
+const OWN_PRIORITY: u32 = 900;
+/// Behind every other route to the same prefix but that of a pool of the plugin `interfaces`, which has 2^31 - 1: two
+/// plugins may not state the same route.
+const UNREACHABLE_METRIC: u32 = 0x7fff_fffe;
 
 /// Adds a tunnel to the state, if it belongs there.
 pub(super) fn add(tunnel: &Runtime, state: &mut State) {
@@ -32,6 +37,21 @@ pub(super) fn add(tunnel: &Runtime, state: &mut State) {
     let mine = |address: &Address| Address { interface: config.name.clone(), ..address.clone() };
     state.addresses.extend(config.addresses.iter().map(mine));
     if config.up {
+        if tunnel.carrier == Carrier::Kernel && config.carries_ipv6() {
+            // The kernel's tunnels look only at the outer addresses (RFC 4213 section 3.6 wants ingress filtering).
+            let drop = |own: &Prefix| Rule {
+                priority: OWN_PRIORITY,
+                family: Family::Ipv6,
+                source: Some(*own),
+                destination: None,
+                incoming: Some(config.name.clone()),
+                outgoing: None,
+                mark: None,
+                action: RuleAction::Blackhole,
+                suppress_prefix_length: None,
+            };
+            state.rules.extend(config.own_prefixes.iter().map(drop));
+        }
         routes(tunnel, &mut state.routes);
         let rule = |source: &crate::config::SourceRoute| Rule {
             priority: source.priority,
@@ -113,10 +133,17 @@ fn routes(tunnel: &Runtime, list: &mut Vec<Route>) {
     if let Some(target) = config.keepalive_route() {
         list.push(through_tunnel(tunnel, through(target, network::MAIN_TABLE, None)));
     }
-    if tunnel.failed_over() {
+    if let Some(prefix) = tunnel.prefix() {
+        // What of our prefix nobody uses must not go back into the tunnel (RFC 5969 section 7.3).
+        let metric = Some(UNREACHABLE_METRIC);
+        list.push(Route { kind: RouteKind::Unreachable, metric, ..Route::new(prefix) });
+    }
+    let failed_over = tunnel.failed_over();
+    let stays = |route: &&Route| !failed_over || config.leads_to_target(route);
+    list.extend(config.routes.iter().filter(stays).map(|route| through_tunnel(tunnel, route.clone())));
+    if failed_over {
         return;
     }
-    list.extend(config.routes.iter().map(|route| through_tunnel(tunnel, route.clone())));
     let mut tables = Vec::new();
     for source in &config.source_routes {
         let family = Family::of(source.from.address);
@@ -124,11 +151,7 @@ fn routes(tunnel: &Runtime, list: &mut Vec<Route>) {
             continue;
         }
         tables.push((source.table, family));
-        let all = match family {
-            Family::Ipv4 => Prefix::new(Ipv4Addr::UNSPECIFIED.into(), 0),
-            Family::Ipv6 => Prefix::new(Ipv6Addr::UNSPECIFIED.into(), 0),
-        };
-        list.push(through_tunnel(tunnel, through(all, source.table, config.default_gateway(family))));
+        list.push(through_tunnel(tunnel, through(everything(family), source.table, config.default_gateway(family))));
     }
 }
 

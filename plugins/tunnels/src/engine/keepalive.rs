@@ -95,7 +95,7 @@ impl Monitor {
         }
     }
 
-    /// The number of a request to send now, and whether the other end fell silent just now.
+    /// The number of a request to send now, and whether another `timeout` has passed in silence.
     pub(super) fn poll(&mut self, now: Instant) -> (Option<u16>, bool) {
         let Some((send, deadline)) = &mut self.timers else { return (None, false) };
         let silent = *deadline <= now;
@@ -106,8 +106,10 @@ impl Monitor {
         if due {
             *send = now + self.settings.interval;
         }
-        let fell = silent && self.change(Event::Silence);
-        (due.then(|| self.request(now)), fell)
+        if silent {
+            self.change(Event::Silence);
+        }
+        (due.then(|| self.request(now)), silent)
     }
 
     fn request(&mut self, now: Instant) -> u16 {
@@ -138,8 +140,7 @@ impl Monitor {
         self.change(Event::Reply);
     }
 
-    /// Gives whether the other end fell silent by this.
-    fn change(&mut self, event: Event) -> bool {
+    fn change(&mut self, event: Event) {
         let next = match (self.life, event) {
             (Life::Unknown | Life::Up | Life::Down, Event::Reply) => Life::Up,
             (Life::Unknown | Life::Up | Life::Down, Event::Silence) => Life::Down,
@@ -147,7 +148,6 @@ impl Monitor {
         let fell = next == Life::Down && self.life != Life::Down;
         self.echoes.downs += u64::from(fell);
         self.life = next;
-        fell
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {

@@ -43,6 +43,10 @@ impl Links {
         }
     }
 
+    pub(super) fn name(&self, index: u32) -> Option<String> {
+        self.links.get(&index).map(|link| link.name.clone())
+    }
+
     pub(super) fn named(&self, name: &str) -> Option<&Link> {
         self.links.values().find(|link| link.name == name)
     }

@@ -31,7 +31,6 @@ struct Name {
     /// When to ask; while `asking`, when to give up.
     due: Instant,
     asking: bool,
-    tried: bool,
     failures: u32,
     error: Option<String>,
 }
@@ -48,16 +47,15 @@ impl Names {
                 answers: Vec::new(),
                 due: now,
                 asking: false,
-                tried: false,
                 failures: 0,
                 error: None,
             });
         }
     }
 
-    /// Whether any of `names` is still without any answer, good or bad.
-    pub(super) fn untried(&self, names: &[String]) -> bool {
-        names.iter().any(|name| self.0.get(name).is_some_and(|name| !name.tried))
+    /// Whether any of `names` never had a good answer.
+    pub(super) fn unanswered(&self, names: &[String]) -> bool {
+        names.iter().any(|name| self.0.get(name).is_some_and(|name| name.answers.is_empty()))
     }
 
     /// The last good answer.
@@ -103,7 +101,6 @@ impl Names {
                 answers.truncate(MAX_ANSWERS);
                 name.answers = answers;
                 name.asking = false;
-                name.tried = true;
                 name.failures = 0;
                 name.error = None;
                 name.due = now + REFRESH;
@@ -120,7 +117,6 @@ impl Names {
 impl Name {
     fn fail(&mut self, why: String, now: Instant) {
         self.asking = false;
-        self.tried = true;
         self.failures = self.failures.saturating_add(1);
         self.error = Some(why);
         self.due = now + back_off(self.failures);

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 
 use portreeve_network::State;
 
+use super::carrier::Carrier;
 use super::keepalive::{Life, Monitor};
 use super::names::back_off;
 use super::tunnel::PathState;
 use super::types::Action;
-use super::{Engine, desired};
+use super::{Engine, desired, prefix_key};
 use crate::time::Instant;
 
 /// How long the first apply waits for answers, and how long a tunnel may take before that is a problem.
@@ -71,18 +72,20 @@ impl Engine {
             }
             let Some(monitor) = &mut tunnel.monitor else { continue };
             monitor.run(tunnel.established, now);
-            let (request, fell_silent) = monitor.poll(now);
+            let (request, silent) = monitor.poll(now);
             if let (Some(sequence), Some(settings)) = (request, keepalive) {
                 let (target, identifier) = (settings.target, monitor.identifier);
                 let source = tunnel.config.source_for(Some(target));
                 let tunnel = tunnel.config.name.clone();
                 actions.push(Action::SendEcho { tunnel, source, target, identifier, sequence });
             }
-            if fell_silent {
+            if silent {
                 // Perhaps it lives elsewhere now.
                 self.names.hurry(&tunnel.config.names(), now);
             }
         }
+        let missing = self.tunnels.values().any(|tunnel| tunnel.carrier == Carrier::Nobody);
+        self.support.retry(missing, now, &mut actions);
         let due = self.names.take_due(now);
         actions.extend(due.into_iter().map(Action::Resolve));
         self.plan_apply(now, &mut actions);
@@ -121,6 +124,15 @@ impl Engine {
 
     fn publish(&mut self, actions: &mut Vec<Action>) {
         for (name, tunnel) in &mut self.tunnels {
+            let prefix = tunnel.prefix();
+            if tunnel.published_prefix != prefix {
+                tunnel.published_prefix = prefix;
+                let key = prefix_key(name);
+                actions.push(match prefix {
+                    Some(prefix) => Action::PublishPrefix { key, prefix },
+                    None => Action::Withdraw { key },
+                });
+            }
             let fact = tunnel.fact();
             // What was never up is not worth telling, until it is decided that it is down.
             let known = tunnel.established || tunnel.published.is_some() || tunnel.life() == Life::Down;
@@ -189,6 +201,6 @@ impl Engine {
         });
         let start = self.apply.sent.is_none().then(|| self.started + START_PATIENCE);
         let again = self.apply.again.filter(|_| !self.apply.running);
-        tunnels.chain([self.names.timeout(), start, again]).flatten().min()
+        tunnels.chain([self.names.timeout(), self.support.timeout(), start, again]).flatten().min()
     }
 }

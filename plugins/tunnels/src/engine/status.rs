@@ -100,7 +100,11 @@ impl Engine {
                 Carrier::Userspace => "userspace",
                 Carrier::Nobody => "none",
             },
-            why: tunnel.why.clone(),
+            why: if tunnel.carrier == Carrier::Kernel && tunnel.config.mss_clamp {
+                format!("{}; mss not clamped", tunnel.why)
+            } else {
+                tunnel.why.clone()
+            },
             local,
             remote,
             state,

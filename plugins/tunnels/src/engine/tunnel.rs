@@ -3,10 +3,11 @@
 //! What was good stays until something better is known: a name that cannot be looked up, an interface without an
 //! address, a changed configuration take nothing away from a tunnel that is there.
 
+use core::time::Duration;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portreeve_network::Family;
+use portreeve_network::{Family, Prefix};
 
 use super::carrier::Carrier;
 use super::keepalive::{Life, Monitor};
@@ -15,6 +16,9 @@ use super::names::{Names, back_off};
 use super::types::{Action, Link, PathRemote, PathSettings, Published};
 use crate::config::{Host, Kind, Local, Tunnel, unusable};
 use crate::time::Instant;
+
+/// A path that was open for so long works, and what failed before is forgotten.
+const PROVEN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathState {
@@ -39,6 +43,8 @@ pub(super) struct Runtime {
     pub(super) endpoints: Vec<Option<IpAddr>>,
     pub(super) path: PathState,
     settings: Option<PathSettings>,
+    /// Since when its path is open.
+    opened: Option<Instant>,
     retry: Option<Instant>,
     failures: u32,
     pub(super) path_error: Option<String>,
@@ -47,6 +53,8 @@ pub(super) struct Runtime {
     /// It carries packets, as far as links and paths tell.
     pub(super) established: bool,
     pub(super) published: Option<Published>,
+    /// The prefix that others were told of.
+    pub(super) published_prefix: Option<Prefix>,
 }
 
 impl Runtime {
@@ -62,6 +70,7 @@ impl Runtime {
             endpoints: Vec::new(),
             path: PathState::Closed,
             settings: None,
+            opened: None,
             retry: None,
             failures: 0,
             path_error: None,
@@ -69,6 +78,7 @@ impl Runtime {
             monitor: None,
             established: false,
             published: None,
+            published_prefix: None,
         }
     }
 
@@ -103,6 +113,11 @@ impl Runtime {
     /// What other plugins are told of it.
     pub(super) fn fact(&self) -> Published {
         Published { up: self.is_up(), mtu: self.config.mtu, local: self.local, remote: self.remote }
+    }
+
+    /// The prefix that it brings, as long as it is to carry packets.
+    pub(super) fn prefix(&self) -> Option<Prefix> {
+        self.config.delegated(self.local).filter(|_| self.config.up)
     }
 
     pub(super) fn find_ends(&mut self, names: &Names, links: &Links) {
@@ -144,9 +159,9 @@ impl Runtime {
         }
     }
 
-    /// Whether there is an answer to everything that was asked, be it a bad one.
+    /// Whether the host has said what it can, and every name has been found.
     pub(super) fn decided(&self, names: &Names) -> bool {
-        self.carrier != Carrier::Waiting && !names.untried(&self.config.names())
+        self.carrier != Carrier::Waiting && !names.unanswered(&self.config.names())
     }
 
     /// Whether it belongs to the state.
@@ -177,8 +192,8 @@ impl Runtime {
                 actions.push(Action::UpdatePath { tunnel, settings });
             }
             (PathState::Opening | PathState::Open, None) => {
-                self.path = PathState::Closed;
-                (self.settings, self.path_error) = (None, None);
+                self.close(now);
+                self.path_error = None;
                 actions.push(Action::ClosePath { tunnel });
             }
             (PathState::Closed, None) => (self.retry, self.path_error) = (None, None),
@@ -188,21 +203,32 @@ impl Runtime {
         self.established = stated && carried && link.is_some_and(|link| link.up);
     }
 
-    pub(super) fn path_opened(&mut self) {
+    pub(super) fn path_opened(&mut self, now: Instant) {
         if self.path == PathState::Opening {
             self.path = PathState::Open;
-            self.failures = 0;
+            self.opened = Some(now);
             self.path_error = None;
         }
     }
 
-    pub(super) fn path_ended(&mut self, why: String, now: Instant) {
-        if self.path != PathState::Closed {
-            self.path = PathState::Closed;
-            self.settings = None;
+    /// Gives whether there was one to end.
+    pub(super) fn path_ended(&mut self, why: String, now: Instant) -> bool {
+        let was_there = self.path != PathState::Closed;
+        if was_there {
+            self.close(now);
             self.failures = self.failures.saturating_add(1);
             self.retry = Some(now + back_off(self.failures));
             self.path_error = Some(why);
+        }
+        was_there
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.path = PathState::Closed;
+        self.settings = None;
+        // One that opens and dies at once is not to do so every second.
+        if self.opened.take().is_some_and(|at| now.since(at) >= PROVEN) {
+            self.failures = 0;
         }
     }
 

@@ -82,7 +82,7 @@ pub enum Action {
         /// How.
         settings: PathSettings,
     },
-    /// Carry them no longer.
+    /// Carry them no longer, and let go of the device. Also where the path ended by itself.
     ClosePath {
         /// Its name.
         tunnel: String,
@@ -110,9 +110,16 @@ pub enum Action {
         /// What it says.
         fact: Published,
     },
+    /// Publish a fact of kind `delegated-prefix` that is for no interface and has no end.
+    PublishPrefix {
+        /// `6rd/` and the tunnel's name.
+        key: String,
+        /// The prefix that is ours by our IPv4 address (RFC 5969 section 4).
+        prefix: Prefix,
+    },
     /// Take a fact back.
     Withdraw {
-        /// The tunnel's name.
+        /// As it was published.
         key: String,
     },
     /// Everything is as it should be.

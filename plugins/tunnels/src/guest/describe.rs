@@ -27,13 +27,14 @@ pub fn manifest() -> Manifest {
         create("*", &KINDS),
         Need::Route(ip_prefix(all_ipv4)),
         Need::Route(ip_prefix(all_ipv6)),
-        Need::Tables(TableRange { first: 1, last: u32::MAX }),
+        Need::Tables(TableRange { first: 0, last: u32::MAX }),
         Need::Tun("*".to_owned()),
         ipv4(all_ipv4),
         echo("*"),
         Need::Resolve("*".to_owned()),
         Need::Key("*".to_owned()),
         Need::Publish(Fact::Tunnel),
+        Need::Publish(Fact::DelegatedPrefix),
     ];
     needs.extend(MODULES.map(|module| Need::Module(module.to_owned())));
     Manifest {
@@ -57,7 +58,9 @@ pub fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> {
 
 fn needs(config: &Config) -> Vec<Need> {
     let mut needs = Vec::new();
+    let mut publishes_prefix = false;
     for tunnel in config.needs() {
+        publishes_prefix |= tunnel.publishes_prefix;
         let name = tunnel.interface;
         needs.push(Need::Links(name.clone()));
         needs.push(Need::Configure(name.clone()));
@@ -80,6 +83,9 @@ fn needs(config: &Config) -> Vec<Need> {
     }
     if config.tunnels().next().is_some() {
         needs.push(Need::Publish(Fact::Tunnel));
+    }
+    if publishes_prefix {
+        needs.push(Need::Publish(Fact::DelegatedPrefix));
     }
     needs
 }

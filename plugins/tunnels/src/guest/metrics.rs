@@ -10,29 +10,36 @@ use crate::{Engine, Instant};
 
 /// The most that they lag behind.
 const PERIOD: Duration = Duration::from_secs(5);
+/// The gauge that says whether a tunnel carries packets.
+const UP: &str = "tunnel_up";
 
 #[derive(Default)]
 pub struct Metrics {
     counters: BTreeMap<(String, String), (Option<Counter>, u64)>,
     gauges: BTreeMap<(String, &'static str), Option<Gauge>>,
     next: Option<Instant>,
+    /// Something happened since they were brought up to date.
+    stale: bool,
 }
 
 impl Metrics {
-    /// When they are to be brought up to date: without a path of ours, whenever something else happens.
+    /// When they are to be brought up to date. A path of ours counts all the time; without one only what happened does.
     pub fn next_sync(&self, paths: &Paths) -> Option<Instant> {
-        self.next.filter(|_| !paths.is_empty())
+        self.next.filter(|_| self.stale || !paths.is_empty())
     }
 
     /// Brings them up to date, if it is time.
     pub fn sync(&mut self, engine: &Engine, paths: &Paths, now: Instant) {
-        if self.next.is_some_and(|next| now < next) {
+        self.stale = self.next.is_some_and(|next| now < next);
+        if self.stale {
             return;
         }
         self.next = Some(now + PERIOD);
+        let tunnels = engine.metrics();
+        self.forget(|name| !tunnels.iter().any(|tunnel| tunnel.name == name));
         paths.each(|tunnel, name, value| self.count(tunnel, name, value));
-        for tunnel in engine.metrics() {
-            self.set(&tunnel.name, "tunnel_up", "Whether the tunnel carries packets", f64::from(u8::from(tunnel.up)));
+        for tunnel in tunnels {
+            self.set(&tunnel.name, UP, "Whether the tunnel carries packets", f64::from(u8::from(tunnel.up)));
             if let Some(echoes) = tunnel.echoes {
                 self.count(&tunnel.name, "keepalive_sent", echoes.sent);
                 self.count(&tunnel.name, "keepalive_lost", echoes.lost);
@@ -47,6 +54,17 @@ impl Metrics {
                 }
             }
         }
+    }
+
+    /// Lets go of the series of tunnels that are gone. A series cannot be taken back: the last word is that it is down.
+    fn forget(&mut self, is_gone: impl Fn(&str) -> bool) {
+        for ((tunnel, name), gauge) in &self.gauges {
+            if let Some(gauge) = gauge.as_ref().filter(|_| *name == UP && is_gone(tunnel)) {
+                gauge.set(0.0);
+            }
+        }
+        self.gauges.retain(|(tunnel, _), _| !is_gone(tunnel));
+        self.counters.retain(|(tunnel, _), _| !is_gone(tunnel));
     }
 
     fn count(&mut self, tunnel: &str, name: &str, value: u64) {

@@ -1,5 +1,7 @@
 //! The engine's actions, carried out: lookups, questions, paths, echo requests, facts.
 
+use std::collections::BTreeSet;
+
 use portreeve_sdk::facts::{self, Value};
 use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{info, instance, ip, ip_address, names, network, warn};
@@ -14,6 +16,8 @@ pub struct Shim {
     pub tasks: Tasks,
     pub paths: Paths,
     pub echoes: Echoes,
+    /// Names that are being looked up.
+    pub resolving: BTreeSet<String>,
     pub told: Told,
 }
 
@@ -22,17 +26,28 @@ impl Shim {
     pub fn obey(&mut self, action: Action) {
         match action {
             Action::Apply => {}
-            Action::Resolve(name) => self.tasks.push(Box::pin(resolve(name))),
+            // An answer that is on its way is as good as another one: lookups that hang must not pile up.
+            Action::Resolve(name) => {
+                if self.resolving.insert(name.clone()) {
+                    self.tasks.push(Box::pin(resolve(name)));
+                }
+            }
             Action::AskSupport(kind) => self.tasks.push(Box::pin(ask_support(kind))),
-            Action::OpenPath { tunnel, settings } => self.paths.open(tunnel, &settings, &self.tasks, &self.told),
-            Action::UpdatePath { tunnel, settings } => self.paths.update(tunnel, &settings, &self.tasks, &self.told),
-            Action::ClosePath { tunnel } => self.paths.close(&tunnel),
+            Action::OpenPath { tunnel, settings } => {
+                self.echoes.close(&tunnel);
+                self.paths.open(&tunnel, &settings, &self.tasks, &self.told);
+            }
+            Action::UpdatePath { tunnel, settings } => self.paths.update(&tunnel, &settings, &self.tasks, &self.told),
+            Action::ClosePath { tunnel } => {
+                self.echoes.close(&tunnel);
+                self.paths.close(&tunnel);
+            }
             Action::SendEcho { tunnel, source, target, identifier, sequence } => {
-                let sent = source.is_some_and(|source| {
-                    self.paths.send_echo(&tunnel, (source, target), (identifier, sequence), &self.tasks)
-                });
-                if !sent && !self.paths.is_open(&tunnel) {
+                if !self.paths.has(&tunnel) {
                     self.echoes.send(tunnel, target, identifier, sequence, &self.tasks, &self.told);
+                } else if let Some(source) = source {
+                    let number = (identifier, sequence);
+                    self.paths.send_echo(&tunnel, (source, target), number, &self.tasks, &self.told);
                 }
             }
             Action::Publish { key, interface, fact } => {
@@ -40,6 +55,13 @@ impl Shim {
                 let value = Value::Tunnel(facts::Tunnel { interface, up: fact.up, mtu: fact.mtu, local, remote });
                 if let Err(code) = facts::publish(&key, &value) {
                     warn!("cannot publish a tunnel", key = key, error = code.name());
+                }
+            }
+            Action::PublishPrefix { key, prefix } => {
+                let prefix = network::ip_prefix(prefix);
+                let fact = facts::DelegatedPrefix { prefix, preferred_until: None, valid_until: None, interface: None };
+                if let Err(code) = facts::publish(&key, &Value::DelegatedPrefix(fact)) {
+                    warn!("cannot publish a prefix", key = key, error = code.name());
                 }
             }
             // One that was never taken is as gone as it should be.

@@ -47,6 +47,9 @@ impl DataPath {
         self.check_outer(&header)?;
         let (inner, packet) = inner_packet(payload)?;
         self.check_inner(&header, &inner)?;
+        if filter::is_nested_too_deep(packet) {
+            return Err(Reason::Nested);
+        }
         let ecn = ecn::decapsulated(inner.traffic_class, header.tos).ok_or(Reason::Ecn)?;
         self.counters.rx_packets += 1;
         self.counters.rx_bytes += packet.len() as u64;

@@ -26,11 +26,11 @@ pub(super) const fn is_6to4_martian(address: Ipv4Addr) -> bool {
 }
 
 /// Whether a packet from `source` to `destination` has no business in a tunnel.
+///
+/// A link-local source may ask for a global destination: so does neighbour unreachability detection (RFC 4861 section
+/// 7.3), and the kernel forwards no such packet.
 pub(super) fn is_inner_martian(source: Ipv6Addr, destination: Ipv6Addr) -> bool {
-    source.is_multicast()
-        || is_special(source)
-        || is_special(destination)
-        || (source.is_unicast_link_local() && !destination.is_unicast_link_local() && !destination.is_multicast())
+    source.is_multicast() || is_special(source) || is_special(destination)
 }
 
 /// Unspecified, loopback, IPv4-compatible, IPv4-mapped, or a 6to4 address of a martian.
@@ -118,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn a_link_local_source_reaches_only_link_local_and_multicast() {
-        assert!(martian("fe80::1", HOST));
+    fn a_link_local_source_reaches_its_link_and_our_own_addresses() {
+        assert!(!martian("fe80::1", HOST));
         assert!(!martian("fe80::1", "fe80::2"));
         assert!(!martian("fe80::1", "ff02::5"));
     }

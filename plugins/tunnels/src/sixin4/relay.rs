@@ -1,7 +1,7 @@
 //! ICMPv4 errors about our own IPv4 packets, passed on to the IPv6 senders (RFC 4213 section 3.4).
 
 use super::icmp::ADDRESS_UNREACHABLE;
-use super::{DataPath, Event, Remote, outer};
+use super::{DataPath, Event, Remote, filter, outer};
 use crate::time::Instant;
 use portreeve_packet::icmpv6::{DESTINATION_UNREACHABLE, PACKET_TOO_BIG};
 use portreeve_packet::{ipv4, ipv6};
@@ -9,6 +9,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Destination Unreachable (RFC 792).
 const UNREACHABLE: u8 = 3;
+/// Its code "protocol unreachable".
+const PROTOCOL_UNREACHABLE: u8 = 2;
+/// Its code "port unreachable".
+const PORT_UNREACHABLE: u8 = 3;
 /// Its code "fragmentation needed and DF set".
 const FRAGMENTATION_NEEDED: u8 = 4;
 /// Its code "source route failed".
@@ -27,7 +31,12 @@ pub struct IcmpError<'a> {
     pub mtu: Option<u32>,
     /// Who sent the error.
     pub from: Ipv4Addr,
-    /// The quoted IPv4 packet from its header on, or only its payload, the IPv6 header on.
+    /// To whom the packet had been sent.
+    pub destination: Ipv4Addr,
+    /// Our own kernel says so: the packet never left. It quotes nothing, and does not fragment whole packets that it is
+    /// handed even where DF is not set.
+    pub local: bool,
+    /// The quoted IPv4 packet from its header on, or only its payload, the IPv6 header on; of a local error nothing.
     pub original: &'a [u8],
 }
 
@@ -44,10 +53,14 @@ impl DataPath {
     }
 
     fn relay(&mut self, error: &IcmpError<'_>, back: &mut Vec<u8>, now: Instant) -> Option<()> {
-        let (destination, inner) = self.quoted(error.original)?;
+        let (destination, inner) = if error.local && error.original.is_empty() {
+            (self.is_far_end(error.destination).then_some(error.destination)?, error.original)
+        } else {
+            self.quoted(error.original)?
+        };
         match (error.kind, error.code) {
             (UNREACHABLE, FRAGMENTATION_NEEDED) => {
-                self.settings.dont_fragment.then_some(())?;
+                (self.settings.dont_fragment || error.local).then_some(())?;
                 // Without a value only the smallest MTU is safe.
                 let ipv4_mtu =
                     error.mtu.filter(|mtu| *mtu > 0).unwrap_or(u32::from(super::MIN_MTU) + outer::LEN as u32);
@@ -64,12 +77,22 @@ impl DataPath {
                     && self.send_error(back, (PACKET_TOO_BIG, 0, u32::from(mtu)), inner, now);
                 (news || told).then_some(())
             }
-            (UNREACHABLE, SOURCE_ROUTE_FAILED) => None,
+            // A kernel whose own tunnels listen to the protocol answers that none of them is meant, although the raw
+            // socket of a far end like ours got the packet.
+            (UNREACHABLE, PROTOCOL_UNREACHABLE | PORT_UNREACHABLE | SOURCE_ROUTE_FAILED) => None,
             (UNREACHABLE, _) | (TIME_EXCEEDED, 0) => {
                 let error = (DESTINATION_UNREACHABLE, ADDRESS_UNREACHABLE, 0);
                 self.send_error(back, error, inner, now).then_some(())
             }
             _ => None,
+        }
+    }
+
+    /// Whether we send packets there.
+    fn is_far_end(&self, outer: Ipv4Addr) -> bool {
+        match &self.settings.remote {
+            Remote::Address(address) => *address == outer,
+            Remote::SixRd(_) => !filter::is_outer_martian(outer),
         }
     }
 

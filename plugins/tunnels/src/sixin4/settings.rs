@@ -31,8 +31,9 @@ pub struct Settings {
     /// Joins received TCP segments into large frames.
     pub coalesce: bool,
     /// Prefixes routed to us: nobody outside may send from them, nothing for them may leave.
-    /// The network between the two tunnel ends does not belong here.
     pub own: Vec<Prefix>,
+    /// Networks of the tunnel's own addresses, where the far end has one, too: never own, even within `own`.
+    pub transport: Vec<Prefix>,
     /// Source of ICMPv6 errors; with `None` an error speaks for the destination that could not be reached.
     pub icmp_source: Option<Ipv6Addr>,
 }
@@ -52,6 +53,7 @@ impl Settings {
             filter: true,
             coalesce: true,
             own: Vec::new(),
+            transport: Vec::new(),
             icmp_source: None,
         }
     }
@@ -61,9 +63,10 @@ impl Settings {
         self.mtu.clamp(MIN_MTU, MAX_MTU)
     }
 
-    /// Whether `address` is within one of our own prefixes.
+    /// Whether `address` is within one of our own prefixes, and not of the network between the tunnel's ends.
     pub fn is_own(&self, address: Ipv6Addr) -> bool {
-        self.own.iter().any(|prefix| prefix.contains(address))
+        let within = |list: &[Prefix]| list.iter().any(|prefix| prefix.contains(address));
+        within(&self.own) && !within(&self.transport)
     }
 }
 

@@ -65,7 +65,6 @@ fn every_reason_to_drop_is_counted_under_its_name() {
         ("martian", from("::")),
         ("martian", from("::1")),
         ("martian", from("ff02::1")),
-        ("martian", from("fe80::1")),
         ("martian", from("::ffff:192.0.2.9")),
         ("martian", from("2002:c0a8:101::1")),
         ("martian", outer(REMOTE, 0, &udp(SERVER, "2002:a00:1::1".parse().unwrap(), b"x"))),

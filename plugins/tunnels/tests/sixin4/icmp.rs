@@ -15,7 +15,13 @@ fn sent(inner: &[u8]) -> Vec<u8> {
 }
 
 fn error<'a>(kind: u8, code: u8, mtu: Option<u32>, original: &'a [u8]) -> IcmpError<'a> {
-    IcmpError { kind, code, mtu, from: Ipv4Addr::new(198, 51, 100, 1), original }
+    let from = Ipv4Addr::new(198, 51, 100, 1);
+    IcmpError { kind, code, mtu, from, destination: REMOTE, local: false, original }
+}
+
+/// Our own kernel's word that a packet of ours is larger than the link it would leave by.
+fn local(mtu: u32, destination: Ipv4Addr) -> IcmpError<'static> {
+    IcmpError { from: destination, destination, local: true, ..error(3, 4, Some(mtu), &[]) }
 }
 
 fn tell(path: &mut DataPath, error: &IcmpError<'_>, now: Instant) -> Vec<Vec<u8>> {
@@ -28,7 +34,7 @@ fn tell(path: &mut DataPath, error: &IcmpError<'_>, now: Instant) -> Vec<Vec<u8>
 fn an_unreachable_far_end_is_an_unreachable_address_for_the_sender() {
     let inner = udp(HOST, SERVER, b"question");
     for original in [sent(&inner), inner.clone()] {
-        for (kind, code) in [(3, 0), (3, 1), (3, 2), (3, 13), (11, 0)] {
+        for (kind, code) in [(3, 0), (3, 1), (3, 13), (11, 0)] {
             let back = tell(&mut data_path(), &error(kind, code, None, &original), NOW);
             assert_eq!(back.len(), 1, "{kind}/{code}");
             let header = ipv6::Header::parse(&back[0]).unwrap();
@@ -94,6 +100,44 @@ fn without_df_a_narrow_path_is_ipv4s_own_business() {
 }
 
 #[test]
+fn an_uplink_of_1492_bytes_is_learnt_from_our_own_kernel_with_df_and_without() {
+    let large = udp(HOST, SERVER, &[1; 1432]);
+    assert_eq!(large.len(), 1480);
+    let syn = |tcp: Tcp| Tcp { flags: 2, options: vec![2, 4, 0x05, 0xb4], ..tcp }.bytes(&[]);
+    for dont_fragment in [true, false] {
+        let mut path = DataPath::new(Settings { dont_fragment, ..settings() });
+        assert_eq!(encapsulate(&mut path, &tun(&large)).0.len(), 1);
+        assert!(tell(&mut path, &local(1492, REMOTE), NOW).is_empty());
+        assert_eq!(path.poll_event(), Some(Event::PathMtu { remote: REMOTE, mtu: 1472 }));
+
+        let (out, back) = encapsulate(&mut path, &tun(&large));
+        assert!(out.is_empty());
+        assert_eq!(back[0][40..42], [PACKET_TOO_BIG, 0]);
+        assert_eq!(back[0][44..48], 1472_u32.to_be_bytes());
+        assert_eq!(encapsulate(&mut path, &tun(&udp(HOST, SERVER, &[1; 1424]))).0[0].len(), 1492);
+        let (out, _) = encapsulate(&mut path, &Tcp::up(0).large(&[1; 5000], 1408));
+        assert_eq!(out.iter().map(Vec::len).max(), Some(1492));
+
+        let (up, _) = encapsulate(&mut path, &tun(&syn(Tcp::up(1))));
+        assert_eq!(up[0][20 + 62..][..2], 1412_u16.to_be_bytes());
+        let down = decapsulate(&mut path, &wire(&syn(Tcp::down(1))));
+        assert_eq!(down[0].1[62..64], 1412_u16.to_be_bytes());
+    }
+}
+
+#[test]
+fn our_own_kernels_word_never_goes_below_1280_and_is_only_about_our_far_end() {
+    let mut path = DataPath::new(Settings { dont_fragment: false, ..settings() });
+    assert!(tell(&mut path, &local(1300, Ipv4Addr::new(192, 0, 2, 9)), NOW).is_empty());
+    assert_eq!(count(&path, "icmp_ignored"), 1);
+    assert_eq!(encapsulate(&mut path, &tun(&udp(HOST, SERVER, &[1; 1432]))).0.len(), 1);
+    assert!(tell(&mut path, &local(576, REMOTE), NOW).is_empty());
+    assert_eq!(path.poll_event(), Some(Event::PathMtu { remote: REMOTE, mtu: 1280 }));
+    assert_eq!(encapsulate(&mut path, &tun(&udp(HOST, SERVER, &[1; 1232]))).0.len(), 1);
+    assert_eq!(encapsulate(&mut path, &tun(&udp(HOST, SERVER, &[1; 1233]))).0.len(), 0);
+}
+
+#[test]
 fn a_quote_that_is_not_ours_changes_nothing() {
     let large = udp(HOST, SERVER, &[1; 1432]);
     let mut other_remote = sent(&large);
@@ -115,7 +159,7 @@ fn a_quote_that_is_not_ours_changes_nothing() {
 #[test]
 fn errors_that_say_nothing_about_the_path_are_ignored() {
     let original = sent(&udp(HOST, SERVER, b"x"));
-    for (kind, code) in [(0, 0), (4, 0), (5, 1), (8, 0), (11, 1), (12, 0), (3, 5)] {
+    for (kind, code) in [(0, 0), (4, 0), (5, 1), (8, 0), (11, 1), (12, 0), (3, 2), (3, 3), (3, 5)] {
         let mut path = data_path();
         assert!(tell(&mut path, &error(kind, code, None, &original), NOW).is_empty());
         assert_eq!(count(&path, "icmp_ignored"), 1, "{kind}/{code}");

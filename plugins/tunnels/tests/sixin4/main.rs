@@ -4,6 +4,7 @@
 mod decapsulating;
 mod encapsulating;
 mod icmp;
+mod own_link;
 mod random;
 mod segmenting;
 mod support;

@@ -151,7 +151,7 @@ proptest! {
     #[test]
     fn any_icmp_error_is_translated_or_ignored(
         settings in any_settings(), kind in prop_oneof![Just(3_u8), Just(11), any::<u8>()], code in 0..16_u8,
-        mtu: Option<u32>, original in vec(any::<u8>(), 0..100), valid: bool, cut in 0..200_usize,
+        mtu: Option<u32>, original in vec(any::<u8>(), 0..100), valid: bool, local: bool, cut in 0..200_usize,
     ) {
         let mut path = DataPath::new(settings);
         let mut quote = outer(LOCAL, 0, &udp(HOST, SERVER, &[1; 100]));
@@ -159,7 +159,9 @@ proptest! {
         quote.truncate(cut);
         let original = if valid { quote } else { original };
         let mut back = Vec::new();
-        path.handle_icmp_error(&IcmpError { kind, code, mtu, from: REMOTE, original: &original }, &mut back, NOW);
+        let (from, destination) = (REMOTE, REMOTE);
+        let error = IcmpError { kind, code, mtu, from, destination, local, original: &original };
+        path.handle_icmp_error(&error, &mut back, NOW);
         check_tun(&back);
         run_all(&mut path, &tun_seeds().concat());
     }

@@ -114,9 +114,12 @@ pub fn set_address(index: u32, wanted: &Address) -> Request {
 }
 
 /// Removes an address.
-pub fn remove_address(index: u32, address: Prefix) -> Request {
-    let mut message = address_message(index, address);
-    message.attributes.push(AddressAttribute::Local(address.address));
+pub fn remove_address(index: u32, address: &Address) -> Request {
+    let mut message = address_message(index, address.address);
+    let own = address.address.address;
+    message.attributes.push(AddressAttribute::Local(own));
+    // Without it the kernel takes the first of this address, whatever its prefix length.
+    message.attributes.push(AddressAttribute::Address(address.peer.unwrap_or(own)));
     request(RouteNetlinkMessage::DelAddress(message), 0)
 }
 

@@ -81,6 +81,7 @@ fn address(message: &AddressMessage) -> Option<FoundAddress> {
         address: prefix,
         protocol: protocol.unwrap_or(0),
         valid_lifetime: address.valid_lifetime,
+        preferred_lifetime: address.preferred_lifetime,
     })
 }
 
@@ -166,7 +167,8 @@ fn rule(message: &RuleMessage) -> Option<Rule> {
             _ => {}
         }
     }
-    rule.mark = mark.map(|mark| (mark, mask.unwrap_or(u32::MAX)));
+    // The kernel leaves a mark of 0 out.
+    rule.mark = (mark.is_some() || mask.is_some()).then(|| (mark.unwrap_or(0), mask.unwrap_or(u32::MAX)));
     ours.then_some(rule)
 }
 

@@ -13,13 +13,18 @@ use super::encode;
 /// The bridge's times are in hundredths of a second (USER_HZ).
 const HUNDREDTHS: u32 = 100;
 
-/// IFLA_LINKINFO of a kind, and IFLA_LINK where it lies on another link. `index_of` finds the link below.
+/// IFLA_LINKINFO of a kind, to make it or to change one that is there, and IFLA_LINK where it lies on another link.
+/// `index_of` finds the link below.
 ///
 /// # Errors
 /// What `index_of` says.
-pub fn attributes<E>(kind: &Kind, index_of: impl Fn(&str) -> Result<u32, E>) -> Result<Vec<LinkAttribute>, E> {
+pub fn attributes<E>(
+    kind: &Kind,
+    is_change: bool,
+    index_of: impl Fn(&str) -> Result<u32, E>,
+) -> Result<Vec<LinkAttribute>, E> {
     let (data, parent) = match kind {
-        Kind::Bridge(bridge) => (Some(InfoData::Bridge(bridge_data(bridge))), None),
+        Kind::Bridge(bridge) => (Some(InfoData::Bridge(bridge_data(bridge, is_change))), None),
         Kind::Vlan(vlan) => {
             let protocol = match vlan.protocol {
                 wanted::VlanProtocol::Ieee8021Q => VlanProtocol::Ieee8021Q,
@@ -75,13 +80,11 @@ fn info_kind(kind: &Kind) -> InfoKind {
     }
 }
 
-fn bridge_data(bridge: &wanted::Bridge) -> Vec<InfoBridge> {
+fn bridge_data(bridge: &wanted::Bridge, is_change: bool) -> Vec<InfoBridge> {
     let stp = if bridge.stp { BridgeStpState::KernelStp } else { BridgeStpState::Disabled };
-    let mut data = vec![
-        InfoBridge::StpState(stp),
-        InfoBridge::VlanFiltering(bridge.vlan_filtering),
-        InfoBridge::MulticastSnooping(bridge.multicast_snooping),
-    ];
+    let mut data = vec![InfoBridge::StpState(stp), InfoBridge::MulticastSnooping(bridge.multicast_snooping)];
+    // A kernel without BRIDGE_VLAN_FILTERING refuses even to hear that it shall be off.
+    data.extend((bridge.vlan_filtering || is_change).then_some(InfoBridge::VlanFiltering(bridge.vlan_filtering)));
     data.extend(bridge.forward_delay.map(|seconds| InfoBridge::ForwardDelay(seconds.saturating_mul(HUNDREDTHS))));
     data
 }
@@ -92,8 +95,7 @@ fn ip_tunnel(tunnel: &wanted::IpTunnel) -> Vec<InfoIpTunnel> {
     data.extend(tunnel.remote.map(|a| InfoIpTunnel::Remote(a.into())));
     data.push(InfoIpTunnel::Ttl(tunnel.ttl));
     data.push(InfoIpTunnel::Tos(tunnel.tos));
-    // The kernel refuses a fixed time to live without DF.
-    data.push(InfoIpTunnel::PMtuDisc(tunnel.path_mtu_discovery || tunnel.ttl != 0));
+    data.push(InfoIpTunnel::PMtuDisc(tunnel.path_mtu_discovery));
     data
 }
 

@@ -113,7 +113,7 @@ impl Connection {
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_netlink_get_strict_chk(true);
-        let _ = socket.set_rx_buf_sz(RECEIVE_BUFFER);
+        super::enlarge_receive_buffer(&socket, RECEIVE_BUFFER);
         Ok(Self { socket, buffer: Vec::with_capacity(MAX_DATAGRAM) })
     }
 
@@ -182,6 +182,7 @@ impl Connection {
 }
 
 /// The first message of a datagram: type, flags, sequence number, payload, and what follows it.
+#[expect(clippy::type_complexity, reason = "five plain values, taken apart at once")]
 fn message(bytes: &[u8]) -> Option<(u16, u16, u32, &[u8], &[u8])> {
     let header = NetlinkBuffer::new_checked(bytes).ok()?;
     let length = usize::try_from(header.length()).ok()?;
@@ -225,8 +226,8 @@ fn words(flags: u16, payload: &[u8]) -> Option<String> {
 struct Batch {
     connection: Connection,
     bytes: Vec<u8>,
-    /// How many requests wait. Several can stand for one change.
-    waiting: usize,
+    /// The changes whose requests wait. Several can stand for one.
+    waiting: Vec<usize>,
     results: Vec<Changed>,
     /// Names of links as numbers.
     indexes: HashMap<String, u32>,
@@ -237,7 +238,7 @@ impl Batch {
         Ok(Self {
             connection: Connection::open()?,
             bytes: Vec::new(),
-            waiting: 0,
+            waiting: Vec::new(),
             results: std::iter::repeat_with(|| Ok(())).take(changes).collect(),
             indexes: HashMap::new(),
         })
@@ -256,7 +257,7 @@ impl Batch {
             Change::MakeLink { name, kind, alias } => self.make(number, name, kind, alias)?,
             Change::ChangeLink { name, kind } => {
                 let index = self.index(name)?;
-                let attributes = self.kind_attributes(kind)?;
+                let attributes = self.kind_attributes(kind, true)?;
                 self.push(number, encode::change_link(encode::link(index, attributes)));
             }
             Change::RemoveLink { index, .. } => {
@@ -281,7 +282,7 @@ impl Batch {
                 self.push(number, encode::set_address(index, address));
             }
             Change::RemoveAddress { index, address, .. } => {
-                self.push(number, encode::remove_address(*index, *address));
+                self.push(number, encode::remove_address(*index, address));
             }
             Change::SetRoute { route, replace } => {
                 let index = self.route_index(route)?;
@@ -313,8 +314,13 @@ impl Batch {
             tun::make(name)?;
         } else {
             let mut attributes = vec![LinkAttribute::IfName(name.to_owned())];
-            attributes.extend(self.kind_attributes(kind)?);
+            attributes.extend(self.kind_attributes(kind, false)?);
             self.push(number, encode::make_link(encode::link(0, attributes)));
+        }
+        self.flush();
+        // A name that is there already is somebody else's: it is not ours to tag.
+        if self.results.get(number).is_some_and(Result::is_err) {
+            return Ok(());
         }
         let mut names = vec![name];
         if let Kind::Veth(veth) = kind {
@@ -329,9 +335,9 @@ impl Batch {
         Ok(())
     }
 
-    fn kind_attributes(&mut self, kind: &Kind) -> Result<Vec<LinkAttribute>, Refusal> {
+    fn kind_attributes(&mut self, kind: &Kind, is_change: bool) -> Result<Vec<LinkAttribute>, Refusal> {
         self.flush();
-        kinds::attributes(kind, |name| index_of(name)).map_err(Refusal::from)
+        kinds::attributes(kind, is_change, index_of).map_err(Refusal::from)
     }
 
     fn route_index(&mut self, route: &Route) -> Result<Option<u32>, Refusal> {
@@ -352,8 +358,8 @@ impl Batch {
     fn push(&mut self, number: usize, request: Request) {
         let sequence = u32::try_from(number).unwrap_or(u32::MAX);
         self.bytes.extend(encode::bytes(request, sequence));
-        self.waiting += 1;
-        if self.waiting >= MAX_BATCH || self.bytes.len() >= MAX_BATCH_BYTES {
+        self.waiting.push(number);
+        if self.waiting.len() >= MAX_BATCH || self.bytes.len() >= MAX_BATCH_BYTES {
             self.flush();
         }
     }
@@ -365,23 +371,37 @@ impl Batch {
     }
 
     fn flush(&mut self) {
-        if self.waiting == 0 {
+        if self.waiting.is_empty() {
             return;
         }
-        let count = std::mem::take(&mut self.waiting);
+        let mut open = std::mem::take(&mut self.waiting);
         let bytes = std::mem::take(&mut self.bytes);
         let mut answers = Vec::new();
-        let done =
-            self.connection.socket.send(&bytes, 0).and_then(|_| {
-                self.connection.acknowledgements(count, |sequence, answer| answers.push((sequence, answer)))
-            });
+        let done = self.connection.socket.send(&bytes, 0).and_then(|_| {
+            let tell = |sequence, answer| answers.push((sequence, answer));
+            self.connection.acknowledgements(open.len(), tell)
+        });
         for (sequence, answer) in answers {
+            let number = sequence as usize;
+            if let Some(at) = open.iter().position(|waiting| *waiting == number) {
+                open.remove(at);
+            }
             if let Err(refusal) = answer {
-                self.refuse(sequence as usize, refusal);
+                self.refuse(number, refusal);
             }
         }
         if let Err(error) = done {
             tracing::error!(%error, "lost the kernel's answers to changes of the network");
+            // Whether they were made nobody knows: they count as refused, and are looked at again by the next apply.
+            for number in open {
+                let again = io::Error::new(error.kind(), format!("the kernel's answer was lost: {error}"));
+                self.refuse(number, Refusal::from(again));
+            }
+            // Answers that come late would be taken for those of later requests.
+            match Connection::open() {
+                Ok(connection) => self.connection = connection,
+                Err(error) => tracing::error!(%error, "cannot open route netlink again"),
+            }
         }
     }
 }

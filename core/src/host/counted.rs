@@ -1,0 +1,88 @@
+//! Counts of what an instance has at once: waiting calls, applies, name lookups, handles of the kernel. Each costs the
+//! core memory, or a thread, for as long as it lives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// States that are converted and carried out, or wait for that.
+const MAX_APPLIES: usize = 2;
+/// Name lookups; each blocks a thread.
+const MAX_LOOKUPS: usize = 4;
+/// Tun devices, raw IPv4 sockets and netlink sockets together; each has buffers of up to a megabyte here.
+const MAX_SOCKETS: usize = 64;
+
+/// One of what is counted, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// One more in `count`; none if there are `max`.
+    pub fn new(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        if count.fetch_add(1, Ordering::Relaxed) >= max {
+            count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self(count.clone()))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The counts of one instance.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    calls: Arc<AtomicUsize>,
+    applies: Arc<AtomicUsize>,
+    lookups: Arc<AtomicUsize>,
+    sockets: Arc<AtomicUsize>,
+}
+
+impl Counts {
+    /// A call that may wait, of at most `max`.
+    pub fn call(&self, max: usize) -> Option<Counted> {
+        Counted::new(&self.calls, max)
+    }
+
+    /// An apply.
+    pub fn apply(&self) -> Option<Counted> {
+        Counted::new(&self.applies, MAX_APPLIES)
+    }
+
+    /// A name lookup.
+    pub fn lookup(&self) -> Option<Counted> {
+        Counted::new(&self.lookups, MAX_LOOKUPS)
+    }
+
+    /// A tun device, raw IPv4 socket or netlink socket.
+    pub fn socket(&self) -> Option<Counted> {
+        Counted::new(&self.sockets, MAX_SOCKETS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_counts_no_longer() {
+        let counts = Counts::default();
+        let held: Vec<_> = (0..MAX_SOCKETS).map(|_| counts.socket()).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(counts.socket().is_none());
+        assert!(counts.socket().is_none(), "a refusal counts nothing");
+        drop(held);
+        assert!(counts.socket().is_some());
+    }
+
+    #[test]
+    fn each_kind_has_a_count_of_its_own() {
+        let counts = Counts::default();
+        let _applies = [counts.apply(), counts.apply()];
+        assert!(counts.apply().is_none());
+        assert!(counts.lookup().is_some() && counts.call(1).is_some());
+    }
+}

@@ -1,0 +1,191 @@
+//! Splits the text of a struct, a map or a list at its commas and colons.
+//!
+//! [`super::Value::root`] has had `ron` read the whole text before, so it is legal RON here, and one pass over the bytes
+//! finds the parts: `ron` itself would read each part again at every level above it. On other text nothing breaks; the
+//! parts are then cut somewhere.
+
+/// One part of a struct, a map or a list, without blanks and comments around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// What stands before the colon.
+    pub key: Option<&'a str>,
+    /// What stands behind it, or all.
+    pub value: &'a str,
+}
+
+/// The parts between the brackets that `text` begins and ends with.
+pub fn parts(text: &str) -> Vec<Part<'_>> {
+    let inside = text.get(1..text.len().saturating_sub(1)).unwrap_or("");
+    Scanner { text: inside, at: 0 }.collect()
+}
+
+/// The one value in `text`, without what stands around it.
+pub fn only(text: &str) -> &str {
+    Scanner { text, at: 0 }.next().map_or("", |part| part.value)
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Iterator for Scanner<'a> {
+    type Item = Part<'a>;
+
+    fn next(&mut self) -> Option<Part<'a>> {
+        let bytes = self.text.as_bytes();
+        let mut key = None;
+        // First and behind the last byte that counts.
+        let mut span: Option<(usize, usize)> = None;
+        let mut depth = 0usize;
+        while let Some(&byte) = bytes.get(self.at) {
+            let start = self.at;
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\r' => {
+                    self.at += 1;
+                    continue;
+                }
+                b'/' if self.skip_comment() => continue,
+                b',' if depth == 0 => {
+                    self.at += 1;
+                    break;
+                }
+                b':' if depth == 0 && key.is_none() && span.is_some() => {
+                    self.at += 1;
+                    key = span.take();
+                    continue;
+                }
+                b'(' | b'[' | b'{' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b')' | b']' | b'}' => {
+                    depth = depth.saturating_sub(1);
+                    self.at += 1;
+                }
+                b'"' => self.skip_string(),
+                b'\'' => self.skip_char(),
+                b'A'..=b'Z' | b'a'..=b'z' | b'_' => self.skip_word(),
+                _ => self.at += 1,
+            }
+            span = Some((span.map_or(start, |(first, _)| first), self.at));
+        }
+        let cut = |(from, to): (usize, usize)| self.text.get(from..to.min(self.text.len())).unwrap_or("");
+        span.map(|span| Part { key: key.map(cut), value: cut(span) })
+    }
+}
+
+impl<'a> Scanner<'a> {
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or("")
+    }
+
+    /// True if there was one.
+    fn skip_comment(&mut self) -> bool {
+        let rest = self.rest();
+        if rest.starts_with("//") {
+            self.at += rest.find('\n').unwrap_or(rest.len());
+            return true;
+        }
+        if !rest.starts_with("/*") {
+            return false;
+        }
+        let (mut depth, mut at) = (0usize, 0);
+        while let Some(pair) = rest.as_bytes().get(at..at + 2) {
+            match pair {
+                b"/*" => (depth, at) = (depth + 1, at + 2),
+                b"*/" => (depth, at) = (depth - 1, at + 2),
+                _ => at += 1,
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        self.at += if depth == 0 { at } else { rest.len() };
+        true
+    }
+
+    fn skip_string(&mut self) {
+        let rest = self.rest().as_bytes();
+        let mut at = 1;
+        while let Some(byte) = rest.get(at) {
+            at += match byte {
+                b'\\' => 2,
+                b'"' => {
+                    self.at += at + 1;
+                    return;
+                }
+                _ => 1,
+            };
+        }
+        self.at += rest.len();
+    }
+
+    /// `'x'`, also with an escape.
+    fn skip_char(&mut self) {
+        let mut chars = self.rest().char_indices().skip(1).peekable();
+        if let Some((_, '\\')) = chars.next() {
+            chars.next();
+        }
+        let end = chars.find(|(_, c)| *c == '\'').map(|(at, _)| at + 1);
+        self.at += end.unwrap_or(1);
+    }
+
+    /// An identifier, a number's letters, or what begins a string: `b"…"`, `r"…"`, `r#"…"#`, `br"…"`.
+    fn skip_word(&mut self) {
+        let rest = self.rest();
+        let length = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+        let (word, behind) = rest.split_at(length);
+        self.at += length;
+        if !matches!(word, "r" | "br") {
+            return;
+        }
+        let hashes = behind.bytes().take_while(|b| *b == b'#').count();
+        if behind.as_bytes().get(hashes) == Some(&b'"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let body = behind.get(hashes + 1..).unwrap_or("");
+            self.at += hashes + 1 + body.find(&end).map_or(body.len(), |at| at + end.len());
+        } else {
+            // A raw identifier: r#type.
+            self.at += hashes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> Vec<(&str, &str)> {
+        parts(text).into_iter().map(|part| (part.key.unwrap_or(""), part.value)).collect()
+    }
+
+    #[test]
+    fn commas_and_colons_split_only_at_the_top() {
+        assert_eq!(
+            split("(a: 1, b: (c: 2, d: [3, 4]), e: {\"f\": 5},)"),
+            [("a", "1"), ("b", "(c: 2, d: [3, 4])"), ("e", "{\"f\": 5}"),]
+        );
+        assert_eq!(split("[1, Two(3), \"4\"]"), [("", "1"), ("", "Two(3)"), ("", "\"4\"")]);
+        assert_eq!(split("()"), []);
+        assert_eq!(split("( /* none */ )"), []);
+    }
+
+    #[test]
+    fn strings_comments_and_characters_hide_what_they_hold() {
+        let text = r##"{"a,b:(": r#"x"y, z"#, // c, d: (
+            "e\"f": ',', /* g /* h: */ , */ b"i" : '\'', "j": r"k\", }"##;
+        assert_eq!(
+            split(text),
+            [("\"a,b:(\"", "r#\"x\"y, z\"#"), ("\"e\\\"f\"", "','"), ("b\"i\"", "'\\''"), ("\"j\"", "r\"k\\\""),]
+        );
+        assert_eq!(only(" // first\n (a: 1) /* last */ "), "(a: 1)");
+    }
+
+    #[test]
+    fn any_text_is_cut_somewhere_without_a_panic() {
+        for text in ["", "(", "\"", "'", "/*", "r#\"", "((((", "))))", "é'é", "(é: 'é", "b'\\", "\\"] {
+            let _ = (parts(text), only(text));
+        }
+    }
+}
