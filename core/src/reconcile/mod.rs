@@ -146,16 +146,23 @@ impl Inner {
         let record = records.entry(owner.to_owned()).or_insert_with(fresh);
         let mut outcome = Outcome::default();
         let mut is_new = false;
+        let mut before = Pass::default();
         for _ in 0..MAX_PASSES {
             let found = self.kernel.found().await?;
             let sysctl = |name: &str| self.kernel.sysctl(name).ok();
-            let diff =
+            let mut diff =
                 diff::Input { owner, wanted, record, found: &found, sysctl: &sysctl, others: &others, permit }.diff();
             is_new |= !diff.bookkeeping.is_empty() || !diff.changes.is_empty();
+            // What was refused a moment ago would be refused again.
+            diff.changes.retain(|change| !before.refused.contains(change));
+            if !diff.changes.is_empty() && diff.changes == before.sent {
+                break;
+            }
             let again = diff.changes.iter().any(has_consequences);
-            let sent = diff.changes.len();
-            self.carry_out(owner, wanted, record, diff, &mut outcome).await?;
-            outcome.changes += sent;
+            before.sent.clone_from(&diff.changes);
+            let refused = self.carry_out(owner, wanted, record, diff, &mut outcome).await?;
+            outcome.changes += before.sent.len();
+            before.refused.extend(refused);
             if !again {
                 break;
             }
@@ -167,7 +174,7 @@ impl Inner {
         Ok(outcome)
     }
 
-    /// Makes one pass's changes. Of the problems those of the last pass count.
+    /// Makes one pass's changes; gives those that were refused.
     async fn carry_out(
         &self,
         owner: &str,
@@ -175,8 +182,12 @@ impl Inner {
         record: &mut Record,
         diff: Diff,
         outcome: &mut Outcome,
-    ) -> io::Result<()> {
+    ) -> io::Result<Vec<Change>> {
+        let told = std::mem::take(&mut outcome.problems);
         (outcome.waiting, outcome.problems) = (diff.waiting, diff.problems);
+        let is_new = |(object, _): &(String, Refusal)| !outcome.problems.iter().any(|(known, _)| known == object);
+        let kept: Vec<_> = told.into_iter().filter(is_new).collect();
+        outcome.problems.extend(kept);
         let mut answers = Vec::new();
         if !diff.changes.is_empty() {
             if let Err(error) = record.save_intent(&self.directory, owner, &diff.changes) {
@@ -185,13 +196,13 @@ impl Inner {
             answers = self.kernel.change(diff.changes.clone()).await?;
         }
         diff.bookkeeping.into_iter().for_each(|note| note(record));
-        let taken = taken(diff.changes, answers, outcome);
+        let (taken, refused) = taken(diff.changes, answers, outcome);
         record.note(taken.clone());
         for name in self.set_up_wireguard(wanted, &taken, outcome).await {
             // It is not as it was stated: the next apply tells the kernel again.
             record.links.remove(&name);
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// WireGuard links that were made or changed get their keys and peers, which go another way. Gives those that did not.
@@ -237,33 +248,47 @@ impl Inner {
     }
 }
 
-/// The changes that the kernel took; the others become problems.
-fn taken(changes: Vec<Change>, answers: Vec<Changed>, outcome: &mut Outcome) -> Vec<Change> {
-    let (mut taken, mut unmade) = (Vec::new(), BTreeSet::new());
+/// What a pass sent, and what was refused in it and those before.
+#[derive(Default)]
+struct Pass {
+    sent: Vec<Change>,
+    refused: Vec<Change>,
+}
+
+/// The changes that the kernel took, and those that it did not, which become problems.
+fn taken(changes: Vec<Change>, answers: Vec<Changed>, outcome: &mut Outcome) -> (Vec<Change>, Vec<Change>) {
+    let (mut taken, mut refused, mut unmade) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (change, answer) in changes.into_iter().zip(answers) {
         match answer {
             Ok(()) => taken.push(change),
             Err(refusal) if matches!(change, Change::MakeLink { .. }) => {
                 unmade.extend(change.interface().map(str::to_owned));
                 outcome.problems.push((change.object(), in_words(refusal, &change)));
+                refused.push(change);
             }
             // What belongs to a link that could not be made fails with it; that is said once.
-            Err(_) if change.interface().is_some_and(|name| unmade.contains(name)) => {}
+            Err(_) if change.interface().is_some_and(|name| unmade.contains(name)) => refused.push(change),
             // What shall go and is not there is as it should be.
             Err(refusal) if removes(&change) && is_gone(&refusal.error) => taken.push(change),
-            Err(refusal) => outcome.problems.push((change.object(), refusal)),
+            Err(refusal) => {
+                outcome.problems.push((change.object(), refusal));
+                refused.push(change);
+            }
         }
     }
-    taken
+    (taken, refused)
 }
 
 /// A refusal to make a link names the module that would have brought it.
 fn in_words(mut refusal: Refusal, change: &Change) -> Refusal {
     if let Change::MakeLink { kind, .. } = change
         && refusal.error.raw_os_error() == Some(libc::EOPNOTSUPP)
-        && refusal.message.as_ref().is_none_or(|words| words.contains("Unknown device type"))
     {
-        refusal.message = Some(crate::sys::network::lacks_kind(kind.name()));
+        refusal.message = match refusal.message {
+            Some(words) if words.contains("Unknown device type") => Some(crate::sys::network::lacks_kind(kind.name())),
+            Some(words) => Some(words),
+            None => Some(format!("the kernel lacks kernel module {}, or one of the settings", kind.module())),
+        };
     }
     refusal
 }

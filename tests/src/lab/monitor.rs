@@ -73,7 +73,9 @@ impl Monitor {
         let lines: Vec<&str> = whole.lines().collect();
         let new = lines.get(self.given..).unwrap_or_default();
         self.given = lines.len();
-        new.iter().filter(|line| !line.contains(FENCE)).map(|line| Event::read(line)).collect()
+        // `ip` says the second of links whose other end's namespace has just gone.
+        let is_event = |line: &&&str| !line.contains(FENCE) && !line.starts_with("Error: Peer netns");
+        new.iter().filter(is_event).map(|line| Event::read(line)).collect()
     }
 
     /// Makes the change, and gives its address.

@@ -79,7 +79,9 @@ impl Input<'_> {
             Change::RemoveAddress { address: a, .. } if a.address.address.is_ipv4() => Some(a.interface.clone()),
             _ => None,
         };
-        let removals = diff.changes.split_off(first);
+        let mut removals = diff.changes.split_off(first);
+        // The last ones first: then most go without a promotion.
+        removals.reverse();
         let names: BTreeSet<String> = removals.iter().filter_map(interface).collect();
         let parameter = |name: &String| format!("ipv4/conf/{name}/promote_secondaries");
         let off: Vec<String> =
