@@ -41,7 +41,7 @@ struct Inner {
     boot: String,
     keys: KeyStore,
     /// By plugin; none before they have been read.
-    records: Mutex<Option<BTreeMap<String, Record>>>,
+    records: Arc<Mutex<Option<BTreeMap<String, Record>>>>,
 }
 
 /// What the grant says where only the kernel's present state shows what is asked for.
@@ -77,7 +77,7 @@ impl Reconciler {
         // Without /proc every record counts as of this boot.
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let boot = boot.trim().to_owned();
-        let inner = Arc::new(Inner { kernel, directory, boot, keys, records: Mutex::default() });
+        let inner = Arc::new(Inner { kernel, directory, boot, keys, records: Arc::default() });
         Self { inner, core: Handle::try_current().ok() }
     }
 
@@ -102,6 +102,11 @@ impl Reconciler {
             }
             None => inner.apply(&owner, &wanted, &permit).await,
         }
+    }
+
+    /// Waits until everything is written down.
+    pub async fn settle(&self) {
+        drop(self.inner.records.lock().await);
     }
 
     /// Removes all that was made for those that are no longer there.
@@ -136,8 +141,8 @@ impl Reconciler {
 
 impl Inner {
     async fn apply(&self, owner: &str, wanted: &State, permit: &Permit) -> io::Result<Outcome> {
-        let mut records = self.records.lock().await;
-        let records = records.get_or_insert_with(|| {
+        let mut guard = self.records.clone().lock_owned().await;
+        let records = guard.get_or_insert_with(|| {
             let load = |name: String| (name.clone(), Record::load(&self.directory, &name, &self.boot));
             Record::owners(&self.directory).into_iter().map(load).collect()
         });
@@ -167,9 +172,19 @@ impl Inner {
                 break;
             }
         }
-        if is_new && let Err(error) = record.save(&self.directory, owner) {
-            // The kernel has it all the same; a restart would go by the tags.
-            outcome.problems.push((format!("record of {owner}"), Refusal::from(error)));
+        if is_new {
+            let (directory, owner) = (self.directory.clone(), owner.to_owned());
+            let save = move || {
+                let Some(record) = guard.as_ref().and_then(|records| records.get(&owner)) else { return };
+                if let Err(error) = record.save(&directory, &owner) {
+                    tracing::error!(plugin = owner, %error, "cannot write down what was made; a restart goes by the tags");
+                }
+            };
+            // What was to be made is written already: the rest can follow the answer. The next apply waits for it.
+            match Handle::try_current() {
+                Ok(here) => drop(here.spawn_blocking(save)),
+                Err(_) => save(),
+            }
         }
         Ok(outcome)
     }

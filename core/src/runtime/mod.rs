@@ -226,6 +226,7 @@ impl Core {
                 () = tick(&mut watchdog) => notify(&[NotifyState::Watchdog]),
             }
         }
+        self.shared.reconciler.settle().await;
         self.shared.storage.flush();
         // Somebody may have removed it before us.
         let _ = std::fs::remove_file(&self.options.control);

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::{NeighbourFlags, NeighbourMessage, NeighbourState};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol};
+use netlink_packet_route::route::{RouteMessage, RouteProtocol};
 use netlink_packet_route::rule::{RuleAction as WireAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -14,6 +14,16 @@ use super::super::convert;
 use crate::sys::network::{
     Family, Found, FoundAddress, FoundLink, FoundNeighbour, PROTOCOL, Prefix, RouteKey, Rule, RuleAction,
 };
+
+/// From linux/if_addr.h and linux/rtnetlink.h.
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_CACHEINFO: u16 = 6;
+const IFA_PROTO: u16 = 11;
+const RTA_DST: u16 = 1;
+const RTA_SRC: u16 = 2;
+const RTA_PRIORITY: u16 = 6;
+const RTA_TABLE: u16 = 15;
 
 /// The requests whose answers make up a [`Found`]. Those for routes ask for ours alone; a kernel that does not filter
 /// tells of all, and [`add`] leaves the others out.
@@ -43,12 +53,25 @@ pub fn requests() -> Vec<NetlinkMessage<RouteNetlinkMessage>> {
     messages.into_iter().map(request).collect()
 }
 
-/// Adds what one message of an answer tells.
-pub fn add(found: &mut Found, message: &RouteNetlinkMessage) {
+/// Adds what one message of an answer tells: its type, the bytes behind its header, and all of it from the header on.
+pub fn add(found: &mut Found, kind: u16, payload: &[u8], whole: &[u8]) {
+    match kind {
+        libc::RTM_NEWADDR => found.addresses.extend(address(payload)),
+        libc::RTM_NEWROUTE => found.routes.extend(route(payload)),
+        _ => {
+            // A message that this crate cannot read is of no kind that we make.
+            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(whole)
+                && let NetlinkPayload::InnerMessage(inner) = &message.payload
+            {
+                add_message(found, inner);
+            }
+        }
+    }
+}
+
+fn add_message(found: &mut Found, message: &RouteNetlinkMessage) {
     match message {
         RouteNetlinkMessage::NewLink(m) => found.links.extend(link(m)),
-        RouteNetlinkMessage::NewAddress(m) => found.addresses.extend(address(m)),
-        RouteNetlinkMessage::NewRoute(m) => found.routes.extend(route(m)),
         RouteNetlinkMessage::NewRule(m) => found.rules.extend(rule(m)),
         RouteNetlinkMessage::NewNeighbour(m) => found.neighbours.extend(neighbour(m)),
         _ => {}
@@ -69,56 +92,78 @@ fn link(message: &LinkMessage) -> Option<FoundLink> {
     })
 }
 
-fn address(message: &AddressMessage) -> Option<FoundAddress> {
-    let address = convert::address(message)?;
-    let protocol = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Protocol(protocol) => Some(u8::from(*protocol)),
-        _ => None,
-    });
-    let prefix = Prefix::new(address.address, address.prefix_length);
-    Some(FoundAddress {
-        index: address.index,
-        address: prefix,
-        protocol: protocol.unwrap_or(0),
-        valid_lifetime: address.valid_lifetime,
-        preferred_lifetime: address.preferred_lifetime,
-    })
-}
-
-/// A route of ours in whatever table.
-fn route(message: &RouteMessage) -> Option<RouteKey> {
-    let header = &message.header;
-    if u8::from(header.protocol) != PROTOCOL {
-        return None;
-    }
-    let unspecified = match header.address_family {
-        AddressFamily::Inet => IpAddr::from([0u8; 4]),
-        AddressFamily::Inet6 => IpAddr::from([0u8; 16]),
-        _ => return None,
-    };
-    let ip = |address: &RouteAddress| match address {
-        RouteAddress::Inet(a) => Some(IpAddr::from(*a)),
-        RouteAddress::Inet6(a) => Some(IpAddr::from(*a)),
-        _ => None,
-    };
-    let mut key = RouteKey {
-        table: header.table.into(),
-        destination: Prefix::new(unspecified, header.destination_prefix_length),
-        source: None,
-        metric: 0,
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Table(table) => key.table = *table,
-            RouteAttribute::Destination(to) => key.destination.address = ip(to)?,
-            RouteAttribute::Source(from) if header.source_prefix_length > 0 => {
-                key.source = Some(Prefix::new(ip(from)?, header.source_prefix_length));
-            }
-            RouteAttribute::Priority(metric) => key.metric = *metric,
+/// An address, from the bytes behind the netlink header (struct ifaddrmsg). There can be thousands, of which few parts
+/// matter: they are taken out without building the whole message.
+fn address(payload: &[u8]) -> Option<FoundAddress> {
+    let (&[_, length, _, _, index @ ..], attributes) = payload.split_first_chunk::<8>()?;
+    let (mut own, mut peer, mut protocol, mut lifetimes) = (None, None, 0, (None, None));
+    for (kind, value) in attributes_of(attributes) {
+        match kind {
+            IFA_ADDRESS => peer = ip(value),
+            // On point-to-point links IFA_LOCAL is ours and IFA_ADDRESS the peer's.
+            IFA_LOCAL => own = ip(value),
+            IFA_PROTO => protocol = value.first().copied().unwrap_or(0),
+            IFA_CACHEINFO => lifetimes = (lifetime(value), value.get(4..).and_then(lifetime)),
             _ => {}
         }
     }
-    Some(key)
+    let (preferred_lifetime, valid_lifetime) = lifetimes;
+    let address = Prefix::new(own.or(peer)?, length);
+    Some(FoundAddress { index: u32::from_ne_bytes(index), address, protocol, valid_lifetime, preferred_lifetime })
+}
+
+/// A route of ours in whatever table, from the bytes behind the netlink header (struct rtmsg), likewise.
+fn route(payload: &[u8]) -> Option<RouteKey> {
+    let (&[family, length, source_length, _, table, protocol, ..], attributes) = payload.split_first_chunk::<12>()?;
+    if protocol != PROTOCOL {
+        return None;
+    }
+    let unspecified = match i32::from(family) {
+        libc::AF_INET => IpAddr::from([0u8; 4]),
+        libc::AF_INET6 => IpAddr::from([0u8; 16]),
+        _ => return None,
+    };
+    let (mut destination, mut source, mut metric, mut table) = (unspecified, None, 0, u32::from(table));
+    for (kind, value) in attributes_of(attributes) {
+        match kind {
+            RTA_DST => destination = ip(value)?,
+            RTA_SRC if source_length > 0 => source = Some(Prefix::new(ip(value)?, source_length)),
+            RTA_PRIORITY => metric = number(value)?,
+            RTA_TABLE => table = number(value)?,
+            _ => {}
+        }
+    }
+    Some(RouteKey { table, destination: Prefix::new(destination, length), source, metric })
+}
+
+/// The attributes of a message, as far as they are whole.
+fn attributes_of(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let [a, b, c, d] = *rest.first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        // The upper two bits say how the value is made.
+        Some((u16::from_ne_bytes([c, d]) & 0x3fff, value))
+    })
+}
+
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(IpAddr::from(*bytes.first_chunk::<4>()?)),
+        16 => Some(IpAddr::from(*bytes.first_chunk::<16>()?)),
+        _ => None,
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
+/// Seconds; none for ever.
+fn lifetime(bytes: &[u8]) -> Option<u32> {
+    number(bytes).filter(|seconds| *seconds != u32::MAX)
 }
 
 /// A rule of ours.

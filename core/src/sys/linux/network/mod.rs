@@ -11,7 +11,7 @@ mod kinds;
 use std::collections::HashMap;
 use std::io;
 
-use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NetlinkBuffer, NetlinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkInfo};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -147,12 +147,7 @@ impl Connection {
                     NLMSG_DONE => return Ok(whole),
                     NLMSG_ERROR => return Err(errno(payload).unwrap_or_else(|| io::ErrorKind::InvalidData.into())),
                     _ => {
-                        // A message that this crate cannot read is of no kind that we make.
-                        if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                            && let NetlinkPayload::InnerMessage(inner) = &message.payload
-                        {
-                            found::add(found, inner);
-                        }
+                        found::add(found, kind, payload, rest);
                     }
                 }
                 rest = next;
