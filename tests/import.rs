@@ -2,6 +2,7 @@
 //!
 //! The fixtures are described in `import/README.md`. One that needs a kernel feature (`needs.txt`) is checked here as far
 //! as `portreeve check` goes; `qemu` has a kernel that has them all.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

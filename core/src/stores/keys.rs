@@ -510,7 +510,15 @@ mod tests {
         let lab = Lab::new();
         let keys: Vec<_> = std::thread::scope(|scope| {
             let lab = &lab;
-            let ask = |n: u8| move || lab.store.get_or_make("wg0", |b| Ok(b.fill(n))).unwrap();
+            let ask = |n: u8| {
+                move || {
+                    let fill = |b: &mut [u8]| {
+                        b.fill(n);
+                        Ok(())
+                    };
+                    lab.store.get_or_make("wg0", fill).unwrap()
+                }
+            };
             let threads: Vec<_> = (1..9).map(|n| scope.spawn(ask(n))).collect();
             threads.into_iter().map(|t| t.join().unwrap()).collect()
         });
