@@ -149,35 +149,15 @@ impl Inner {
         let others = Others::of(records.iter().filter(|(name, _)| *name != owner).map(|(_, record)| record));
         let fresh = || Record::load(&self.directory, owner, &self.boot);
         let record = records.entry(owner.to_owned()).or_insert_with(fresh);
-        let mut outcome = Outcome::default();
-        let mut is_new = false;
-        let mut before = Pass::default();
-        for _ in 0..MAX_PASSES {
-            let found = self.kernel.found().await?;
-            let sysctl = |name: &str| self.kernel.sysctl(name).ok();
-            let mut diff =
-                diff::Input { owner, wanted, record, found: &found, sysctl: &sysctl, others: &others, permit }.diff();
-            is_new |= !diff.bookkeeping.is_empty() || !diff.changes.is_empty();
-            // What was refused a moment ago would be refused again.
-            diff.changes.retain(|change| !before.refused.contains(change));
-            if !diff.changes.is_empty() && diff.changes == before.sent {
-                break;
-            }
-            let again = diff.changes.iter().any(has_consequences);
-            before.sent.clone_from(&diff.changes);
-            let refused = self.carry_out(owner, wanted, record, diff, &mut outcome).await?;
-            outcome.changes += before.sent.len();
-            before.refused.extend(refused);
-            if !again {
-                break;
-            }
-        }
-        if is_new {
+        let result = self.passes(owner, wanted, permit, record, &others).await;
+        // Whatever became of it, what was made is made.
+        if record.unsaved {
             let (directory, owner) = (self.directory.clone(), owner.to_owned());
-            let save = move || {
-                let Some(record) = guard.as_ref().and_then(|records| records.get(&owner)) else { return };
-                if let Err(error) = record.save(&directory, &owner) {
-                    tracing::error!(plugin = owner, %error, "cannot write down what was made; a restart goes by the tags");
+            let mut save = move || {
+                let Some(record) = guard.as_mut().and_then(|records| records.get_mut(&owner)) else { return };
+                match record.save(&directory, &owner) {
+                    Ok(()) => record.unsaved = false,
+                    Err(error) => tracing::error!(plugin = owner, %error, "cannot write down what was made"),
                 }
             };
             // What was to be made is written already: the rest can follow the answer. The next apply waits for it.
@@ -186,38 +166,71 @@ impl Inner {
                 Err(_) => save(),
             }
         }
+        result
+    }
+
+    async fn passes(
+        &self,
+        owner: &str,
+        wanted: &State,
+        permit: &Permit,
+        record: &mut Record,
+        others: &Others,
+    ) -> io::Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let mut before = Pass::default();
+        for _ in 0..MAX_PASSES {
+            let found = self.kernel.found().await?;
+            let sysctl = |name: &str| self.kernel.sysctl(name).ok();
+            let mut diff = diff::Input { owner, wanted, record, found: &found, sysctl: &sysctl, others, permit }.diff();
+            record.unsaved |= !diff.bookkeeping.is_empty() || !diff.changes.is_empty();
+            before.filter(&mut diff);
+            if !diff.changes.is_empty() && diff.changes == before.sent {
+                break;
+            }
+            let again = diff.changes.iter().any(has_consequences);
+            before.sent.clone_from(&diff.changes);
+            before.made.extend(diff.changes.iter().filter(|change| record::makes(change)).cloned());
+            self.carry_out(owner, wanted, record, diff, &mut before, &mut outcome).await?;
+            outcome.changes += before.sent.len();
+            if !again {
+                break;
+            }
+        }
         Ok(outcome)
     }
 
-    /// Makes one pass's changes; gives those that were refused.
+    /// Makes one pass's changes.
     async fn carry_out(
         &self,
         owner: &str,
         wanted: &State,
         record: &mut Record,
         diff: Diff,
+        pass: &mut Pass,
         outcome: &mut Outcome,
-    ) -> io::Result<Vec<Change>> {
+    ) -> io::Result<()> {
+        // Of earlier passes only what is still refused is still a problem.
         let told = std::mem::take(&mut outcome.problems);
+        let is_refused = |(object, _): &(String, Refusal)| pass.refused.iter().any(|change| change.object() == *object);
         (outcome.waiting, outcome.problems) = (diff.waiting, diff.problems);
-        let is_new = |(object, _): &(String, Refusal)| !outcome.problems.iter().any(|(known, _)| known == object);
-        let kept: Vec<_> = told.into_iter().filter(is_new).collect();
-        outcome.problems.extend(kept);
+        outcome.problems.extend(told.into_iter().filter(is_refused));
+        diff.bookkeeping.into_iter().for_each(|note| note(record));
         let mut answers = Vec::new();
         if !diff.changes.is_empty() {
-            if let Err(error) = record.save_intent(&self.directory, owner, &diff.changes) {
+            if let Err(error) = record.save_intent(&self.directory, owner, &pass.made) {
                 tracing::warn!(plugin = owner, %error, "cannot write down what is about to be made");
             }
             answers = self.kernel.change(diff.changes.clone()).await?;
         }
-        diff.bookkeeping.into_iter().for_each(|note| note(record));
         let (taken, refused) = taken(diff.changes, answers, outcome);
+        pass.refused.extend(refused);
         record.note(taken.clone());
         for name in self.set_up_wireguard(wanted, &taken, outcome).await {
             // It is not as it was stated: the next apply tells the kernel again.
             record.links.remove(&name);
         }
-        Ok(refused)
+        Ok(())
     }
 
     /// WireGuard links that were made or changed get their keys and peers, which go another way. Gives those that did not.
@@ -263,11 +276,29 @@ impl Inner {
     }
 }
 
-/// What a pass sent, and what was refused in it and those before.
+/// What a pass sent, and what was made and refused in it and those before.
 #[derive(Default)]
 struct Pass {
     sent: Vec<Change>,
+    made: Vec<Change>,
     refused: Vec<Change>,
+}
+
+impl Pass {
+    /// What was refused a moment ago would be refused again, unless the link that it is on is made now.
+    fn filter(&mut self, diff: &mut Diff) {
+        let is_made = |change: &Change| matches!(change, Change::MakeLink { .. });
+        let refused = |change: &Change| self.refused.contains(change);
+        let coming: BTreeSet<String> = diff
+            .changes
+            .iter()
+            .filter(|change| is_made(change) && !refused(change))
+            .filter_map(|change| change.interface().map(str::to_owned))
+            .collect();
+        let is_coming = |change: &Change| change.interface().is_some_and(|name| coming.contains(name));
+        diff.changes.retain(|change| !refused(change) || (!is_made(change) && is_coming(change)));
+        self.refused.retain(|change| is_made(change) || !is_coming(change));
+    }
 }
 
 /// The changes that the kernel took, and those that it did not, which become problems.

@@ -3,7 +3,7 @@
 //! The tags in the kernel say that something is ours, the record says whose, and as what it was stated. The directory does
 //! not outlive a boot, as the kernel's state does not; a record of another boot is thrown away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,12 @@ pub struct Record {
     pub neighbours: Vec<Neighbour>,
     /// Parameters that were changed.
     pub sysctls: BTreeMap<String, Parameter>,
+    /// Links whose making was begun when the core ended, and that may not have been tagged.
+    #[serde(skip)]
+    pub begun: BTreeMap<String, Kind>,
+    /// There is more here than in the file.
+    #[serde(skip)]
+    pub unsaved: bool,
 }
 
 /// How a link was before it was changed; what was not changed is none.
@@ -70,50 +76,60 @@ impl Record {
     /// where it cannot be read: then the tags in the kernel have to do.
     #[must_use]
     pub fn load(directory: &Path, owner: &str, boot: &str) -> Self {
-        let mut record = Self { boot: boot.to_owned(), ..Self::default() };
-        for path in [path(directory, owner), intent_path(directory, owner)] {
-            match read(&path) {
-                Ok(Some(part)) if part.boot == boot => record.merge(part),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(owner, path = %path.display(), %error, "a record cannot be read, going by the tags");
-                }
+        let part = |path: PathBuf| match read(&path) {
+            Ok(part) => part.filter(|part| part.boot == boot),
+            Err(error) => {
+                tracing::error!(owner, path = %path.display(), %error, "a record cannot be read, going by the tags");
+                None
             }
+        };
+        let empty = Self { boot: boot.to_owned(), ..Self::default() };
+        let mut record = part(path(directory, owner)).unwrap_or(empty);
+        if let Some(intent) = part(intent_path(directory, owner)) {
+            record.adopt(intent);
         }
         record
     }
 
-    fn merge(&mut self, other: Self) {
-        self.links.extend(other.links);
-        self.before.extend(other.before);
-        self.sysctls.extend(other.sysctls);
-        let additions = other.addresses.into_iter().map(Change::SetAddress);
-        let additions =
-            additions.chain(other.routes.into_iter().map(|route| Change::SetRoute { route, replace: true }));
-        let additions = additions.chain(other.neighbours.into_iter().map(Change::SetNeighbour));
-        self.note_many(additions.collect());
-        let new: Vec<_> = other.rules.into_iter().filter(|rule| !self.rules.contains(rule)).collect();
-        self.rules.extend(new);
+    /// Takes over what was about to be made: it is owned, perhaps, but not known to be as it was stated, so what the record
+    /// says stays. Links go by their tags; those that were not tagged yet are remembered apart.
+    fn adopt(&mut self, intent: Self) {
+        let addresses: HashSet<_> = self.addresses.iter().map(|a| (a.interface.clone(), a.address)).collect();
+        let is_new = |a: &Address| !addresses.contains(&(a.interface.clone(), a.address));
+        self.addresses.extend(intent.addresses.into_iter().filter(is_new));
+        let routes: HashSet<_> = self.routes.iter().map(RouteKey::of).collect();
+        self.routes.extend(intent.routes.into_iter().filter(|route| !routes.contains(&RouteKey::of(route))));
+        let rules: HashSet<_> = self.rules.iter().cloned().collect();
+        self.rules.extend(intent.rules.into_iter().filter(|rule| !rules.contains(rule)));
+        let neighbours: HashSet<_> = self.neighbours.iter().cloned().collect();
+        self.neighbours.extend(intent.neighbours.into_iter().filter(|n| !neighbours.contains(n)));
+        for (name, before) in intent.before {
+            self.before.entry(name).or_insert(before);
+        }
+        for (name, parameter) in intent.sysctls {
+            self.sysctls.entry(name).or_insert(parameter);
+        }
+        self.begun = intent.links;
+        self.unsaved = true;
     }
 
-    /// Writes down what is about to be made, so that whatever happens meanwhile nothing is left without an owner.
+    /// Writes down what is about to be made, so that whatever happens meanwhile nothing is left without an owner, and what
+    /// can be put back is known.
     ///
     /// # Errors
     /// The file system's.
     pub fn save_intent(&self, directory: &Path, owner: &str, changes: &[Change]) -> io::Result<()> {
-        let makes = |change: &&Change| {
-            matches!(
-                change,
-                Change::MakeLink { .. }
-                    | Change::SetAddress(_)
-                    | Change::SetRoute { .. }
-                    | Change::AddRule(_)
-                    | Change::SetNeighbour(_)
-            )
-        };
         let mut intent = Self { boot: self.boot.clone(), ..Self::default() };
-        intent.note_many(changes.iter().filter(makes).cloned().collect());
+        intent.note_many(changes.iter().filter(|change| makes(change)).cloned().collect());
+        intent.before.clone_from(&self.before);
+        intent.sysctls.clone_from(&self.sysctls);
         intent.write(directory, &intent_path(directory, owner))
+    }
+
+    fn is_empty(&self) -> bool {
+        let maps = self.links.is_empty() && self.before.is_empty() && self.sysctls.is_empty();
+        let lists = self.addresses.is_empty() && self.routes.is_empty();
+        maps && lists && self.rules.is_empty() && self.neighbours.is_empty()
     }
 
     /// Writes it; an empty one removes its file.
@@ -126,7 +142,7 @@ impl Record {
     }
 
     fn write(&self, directory: &Path, to: &Path) -> io::Result<()> {
-        if (Self { boot: self.boot.clone(), ..Self::default() }) == *self {
+        if self.is_empty() {
             return remove(to);
         }
         crate::sys::linux::process::private_directory(directory)?;
@@ -232,6 +248,18 @@ impl Record {
     fn forget_neighbour(&mut self, gone: &Neighbour) {
         self.neighbours.retain(|n| (&n.interface, n.address) != (&gone.interface, gone.address));
     }
+}
+
+/// Whether a change makes something that has an owner.
+pub fn makes(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::MakeLink { .. }
+            | Change::SetAddress(_)
+            | Change::SetRoute { .. }
+            | Change::AddRule(_)
+            | Change::SetNeighbour(_)
+    )
 }
 
 fn read(path: &Path) -> io::Result<Option<Record>> {

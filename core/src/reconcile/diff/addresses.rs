@@ -18,7 +18,7 @@ impl Input<'_> {
             if self.found.addresses_are_tagged { address.protocol == PROTOCOL } else { recorded.is_some() }
         };
         let is_shared = |a: &Address| self.others.addresses.contains(&(a.interface.clone(), a.address));
-        let mut wanted = HashSet::new();
+        let (mut wanted, mut kept) = (HashSet::new(), HashSet::new());
         for address in &self.wanted.addresses {
             let key = (address.interface.as_str(), address.address);
             if !wanted.insert(key) {
@@ -39,6 +39,7 @@ impl Input<'_> {
                 Place::Blocked => continue,
             };
             let known = recorded.get(&key);
+            kept.extend(links.present(&address.interface).map(|link| (link.index, address.address)));
             if let Some(there) = there {
                 let differs = known != Some(&address) || runs_out(there, address);
                 if !is_ours(there, known) || !differs {
@@ -57,7 +58,13 @@ impl Input<'_> {
             let key = (address.interface.as_str(), address.address);
             let link = links.present(&address.interface);
             let there = link.and_then(|link| found.get(&(link.index, address.address)));
-            match there.filter(|there| is_ours(there, recorded.get(&key)) && !is_shared(address)) {
+            // Under another name of the same interface it may well be stated.
+            let goes = |there: &&&FoundAddress| {
+                is_ours(there, recorded.get(&key))
+                    && !is_shared(address)
+                    && !kept.contains(&(there.index, there.address))
+            };
+            match there.filter(goes) {
                 Some(there) => {
                     diff.changes.push(Change::RemoveAddress { index: there.index, address: address.clone() });
                 }

@@ -146,6 +146,16 @@ impl<'a> Input<'a> {
             links.fresh.extend(peer(link));
             return;
         };
+        // The core ended between making and tagging it: it is made anew.
+        let is_begun = |begun: &Kind| there.alias.is_none() && there.kind.as_deref() == Some(begun.name());
+        if self.record.begun.get(&link.name).is_some_and(is_begun) && !self.record.links.contains_key(&link.name) {
+            diff.changes.push(Change::RemoveLink { index: there.index, name: link.name.clone() });
+            diff.changes.push(make);
+            links.by_name.remove(link.name.as_str());
+            links.fresh.insert(&link.name);
+            links.fresh.extend(peer(link));
+            return;
+        }
         let is_ours = there.alias.as_deref() == Some(tag) && there.kind.as_deref() == Some(kind.name());
         if !is_ours && there.alias.as_deref() != Some(tag) {
             let text = match there.alias.as_deref().and_then(|alias| alias.strip_prefix("portreeve:")) {

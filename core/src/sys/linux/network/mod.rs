@@ -247,6 +247,11 @@ impl Batch {
                 }
                 self.push(number, encode::set_link(*index, None, vec![LinkAttribute::IfName(name.clone())]));
                 self.flush();
+                // With its old name it goes on as before.
+                if *up && self.results.get(number).is_some_and(Result::is_err) {
+                    self.push(number, encode::set_link(*index, Some(true), Vec::new()));
+                    self.flush();
+                }
                 self.indexes.clear();
             }
             Change::MakeLink { name, kind, alias } => self.make(number, name, kind, alias)?,
