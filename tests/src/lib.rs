@@ -12,7 +12,7 @@
 //!   `import.rs`: Debian's interfaces(5), imported and put in force.
 //! - `host.rs`: guests against the host interfaces, on the fake kernel.
 //! - [`fuzz`], `fuzz_short.rs`: every parser of outside bytes, for cargo-fuzz and shortly in every run.
-//! - `src/bin/demo.rs`, `src/bin/bench-*.rs`: the story and the figures, started by `cargo xtask`; [`bench`] is what
+//! - `src/bin/demo.rs`, `src/bin/bench-*.rs`: the story and the figures, started by `cargo xtask`; [`mod@bench`] is what
 //!   benches share.
 //! - `guests/`: components made for tests; `fuzz/`: targets for cargo-fuzz.
 //!
