@@ -11,6 +11,7 @@ use super::bindings::portreeve::plugin::raw_ip::{HostIpv4Socket, HostIpv4SocketW
 use super::bindings::portreeve::plugin::types::{ErrorCode, Ipv4Address};
 use super::counted::Counted;
 use super::tun::{BATCH, MAX_SEND};
+use super::types::{ipv4_in, ipv4_out};
 use crate::grants::{Access, Prefix};
 use crate::sys::{self, Ipv4Socket, frames};
 
@@ -166,15 +167,6 @@ impl<T: Send + 'static> HostIpv4SocketWithStore<T> for HasSelf<State> {
             Ok(errors.map(|errors| errors.into_iter().map(error_out).collect()))
         })
     }
-}
-
-fn ipv4_in((a, b, c, d): Ipv4Address) -> Ipv4Addr {
-    Ipv4Addr::new(a, b, c, d)
-}
-
-fn ipv4_out(address: Ipv4Addr) -> Ipv4Address {
-    let [a, b, c, d] = address.octets();
-    (a, b, c, d)
 }
 
 fn sent_out(sent: sys::Ipv4Sent) -> Ipv4Sent {

@@ -24,6 +24,15 @@ pub fn error_code(error: &io::Error) -> ErrorCode {
     }
 }
 
+pub fn ipv4_in((a, b, c, d): types::Ipv4Address) -> Ipv4Addr {
+    Ipv4Addr::new(a, b, c, d)
+}
+
+pub fn ipv4_out(address: Ipv4Addr) -> types::Ipv4Address {
+    let [a, b, c, d] = address.octets();
+    (a, b, c, d)
+}
+
 pub fn ipv6_in(address: types::Ipv6Address) -> Ipv6Addr {
     let (a, b, c, d, e, f, g, h) = address;
     Ipv6Addr::new(a, b, c, d, e, f, g, h)
@@ -36,17 +45,14 @@ pub fn ipv6_out(address: Ipv6Addr) -> types::Ipv6Address {
 
 pub fn ip_in(address: types::IpAddress) -> IpAddr {
     match address {
-        types::IpAddress::Ipv4((a, b, c, d)) => Ipv4Addr::new(a, b, c, d).into(),
+        types::IpAddress::Ipv4(a) => ipv4_in(a).into(),
         types::IpAddress::Ipv6(a) => ipv6_in(a).into(),
     }
 }
 
 pub fn ip_out(address: IpAddr) -> types::IpAddress {
     match address {
-        IpAddr::V4(a) => {
-            let [a, b, c, d] = a.octets();
-            types::IpAddress::Ipv4((a, b, c, d))
-        }
+        IpAddr::V4(a) => types::IpAddress::Ipv4(ipv4_out(a)),
         IpAddr::V6(a) => types::IpAddress::Ipv6(ipv6_out(a)),
     }
 }

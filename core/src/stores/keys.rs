@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::lock;
-use crate::sys::linux::process::private_directory;
+use crate::sys::linux::process::{private_directory, wipe};
 
 /// Bytes of a key: X25519 (RFC 7748 section 5) and WireGuard's shared key.
 pub const KEY_LENGTH: usize = 32;
@@ -312,12 +312,6 @@ fn decode(text: &[u8]) -> Result<[u8; KEY_LENGTH], &'static str> {
         return Err("it is all zeros");
     }
     Ok(key)
-}
-
-/// Zeroes bytes that are not used again, in a way that the compiler has no reason to leave out.
-fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    std::hint::black_box(bytes);
 }
 
 #[cfg(test)]

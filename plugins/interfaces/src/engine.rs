@@ -123,6 +123,10 @@ impl Engine {
 
     /// A link is new or different.
     pub fn handle_link(&mut self, link: Link) {
+        if !portreeve_network::is_interface_name(&link.name) {
+            // Nothing can be stated of it, whatever pattern its name matches.
+            return self.handle_link_gone(link.index);
+        }
         // What an apply brings about comes down first and goes up then, or comes up at once.
         let news = self.is_concerned(&link.name) && !self.coming.contains(&link.name);
         match self.links.get(&link.index) {
@@ -239,7 +243,7 @@ impl Engine {
             self.applying = true;
             self.asked = Some(self.plan.clone());
             self.hold.end();
-            self.expect();
+            self.foresee();
             return Some(Action::Apply);
         }
         if self.doubtful && !self.applying {

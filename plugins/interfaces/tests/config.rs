@@ -206,3 +206,11 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_text() {
     let places: Vec<_> = shown(text).into_iter().map(|(_, place, _)| place).collect();
     assert_eq!(places, ["1", "\"x\"", "\"y\"", "bogus"]);
 }
+
+#[test]
+fn a_network_that_is_wider_than_any_that_is_assigned_is_a_destination_to_be_granted() {
+    let text = "(interfaces: {\"lan0\": (addresses: [\"192.0.2.1/24\", \"10.0.0.1/7\"])})";
+    let (config, _) = portreeve_interfaces::Config::parse(text).unwrap();
+    let destinations: Vec<String> = config.destinations().iter().map(ToString::to_string).collect();
+    assert_eq!(destinations, ["10.0.0.0/7"]);
+}

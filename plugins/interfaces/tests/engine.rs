@@ -230,3 +230,12 @@ fn an_earlier_time_than_before_harms_nothing() {
     lab.engine.handle_timeout(Instant::ZERO);
     assert_eq!(lab.settle(), []);
 }
+
+#[test]
+fn a_link_whose_name_cannot_be_stated_spoils_nothing_for_those_that_a_pattern_stands_for() {
+    let mut lab = Lab::new("(interfaces: {\"*\": (mtu: 1400)})");
+    lab.engine.handle_link(link(2, "lan0"));
+    lab.engine.handle_link(link(3, "lan+\n"));
+    assert_eq!(lab.settle(), [Action::Ready]);
+    assert_eq!(lab.names(), ["lan0"]);
+}

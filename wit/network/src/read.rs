@@ -21,10 +21,7 @@ use std::net::IpAddr;
 
 use portreeve_config::{Diagnostics, IpPrefix, PrefixError, Spanned, Value};
 
-use crate::{Family, Prefix};
-
-/// The longest name the kernel allows: IFNAMSIZ less its zero byte.
-const MAX_NAME: usize = 15;
+use crate::{Family, MAX_INTERFACE_NAME, Prefix, is_interface_name};
 
 /// The name of one interface, no pattern.
 pub fn interface_name(value: &Value<'_>, d: &mut Diagnostics) -> Option<Spanned<String>> {
@@ -43,14 +40,18 @@ pub fn interface_name(value: &Value<'_>, d: &mut Diagnostics) -> Option<Spanned<
 /// # Errors
 /// What is wrong with the name, as the message of a diagnostic.
 pub fn check_interface_name(name: &str) -> Result<(), String> {
-    if let Some(found) = name.chars().find(|c| matches!(c, '/' | ':' | '?' | '%') || !c.is_ascii_graphic()) {
+    // A star has a message of its own.
+    let legal = |c: &char| is_interface_name(c.encode_utf8(&mut [0; 4])) || matches!(c, '.' | '*');
+    if let Some(found) = name.chars().find(|c| !legal(c)) {
         return Err(format!("character {found:?} is not allowed in an interface name"));
     }
     match name {
         "" | "." | ".." => Err("not an interface name".to_owned()),
         "all" | "default" => Err(format!("no interface can be called \"{name}\": the kernel means all of them by it")),
         _ if name.contains('*') => Err("a pattern cannot stand here".to_owned()),
-        _ if name.len() > MAX_NAME => Err(format!("an interface name has at most {MAX_NAME} characters")),
+        _ if name.len() > MAX_INTERFACE_NAME => {
+            Err(format!("an interface name has at most {MAX_INTERFACE_NAME} characters"))
+        }
         _ => Ok(()),
     }
 }

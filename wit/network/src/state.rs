@@ -114,6 +114,18 @@ impl fmt::Display for Prefix {
     }
 }
 
+/// Longest name of an interface in bytes (IFNAMSIZ less its zero byte).
+pub const MAX_INTERFACE_NAME: usize = 15;
+
+/// Whether an interface of this name can be stated: what can stand in the name of a kernel parameter, too. The kernel
+/// allows more, down to a line break.
+#[must_use]
+pub fn is_interface_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '-');
+    let is_short = !name.is_empty() && name.len() <= MAX_INTERFACE_NAME;
+    is_short && name != "." && name != ".." && name.chars().all(legal)
+}
+
 /// One link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
@@ -165,6 +177,18 @@ impl Address {
             dad: true,
             prefix_metric: None,
         }
+    }
+}
+
+impl Address {
+    /// The route that the kernel makes of it, where that is wider than the largest networks that are assigned (/8 and
+    /// /32): it counts as a route, and needs to be granted as one. With a peer the network is the peer's.
+    #[must_use]
+    pub fn wide_route(&self) -> Option<Prefix> {
+        let Prefix { address: own, length } = self.address;
+        let shortest = if own.is_ipv4() { 8 } else { 32 };
+        let is_wide = length < shortest && self.prefix_metric != Some(0);
+        is_wide.then(|| Prefix::new(self.peer.unwrap_or(own), length).network())
     }
 }
 

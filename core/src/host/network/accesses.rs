@@ -9,10 +9,6 @@ use crate::sys::LinkTable;
 
 /// The number in `tables` that stands for rules that lead to no table.
 const NO_TABLE: u32 = 0;
-/// The shortest prefixes that a network at one interface can have: the largest that is ever handed out. The route to a
-/// shorter one would draw in what belongs to others.
-const SHORTEST_IPV4: u8 = 8;
-const SHORTEST_IPV6: u8 = 32;
 
 /// Everything in it, each interface once. `table` knows the present names of links.
 pub(super) fn accesses<'a>(wanted: &'a Wanted, table: &'a LinkTable) -> impl Iterator<Item = Access<'a>> {
@@ -31,7 +27,7 @@ pub(super) fn accesses<'a>(wanted: &'a Wanted, table: &'a LinkTable) -> impl Ite
     }
     for address in &wanted.addresses {
         interfaces.insert(address.interface.as_str());
-        accesses.extend(wide_route(address).map(Access::Route));
+        accesses.extend(address.wide_route().map(Access::Route));
     }
     interfaces.extend(wanted.neighbours.iter().map(|n| n.interface.as_str()));
     for route in &wanted.routes {
@@ -81,16 +77,6 @@ fn keys(kind: &Kind) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The route that the kernel makes of an address, where it is wider than a network can be. With a peer the network is the
-/// peer's.
-fn wide_route(address: &Address) -> Option<Prefix> {
-    let Prefix { address: own, length } = address.address;
-    let shortest = if own.is_ipv4() { SHORTEST_IPV4 } else { SHORTEST_IPV6 };
-    let is_wide = length < shortest && address.prefix_metric != Some(0);
-    let network = address.peer.unwrap_or(own);
-    is_wide.then(|| Prefix::new(network, length).network())
-}
-
 #[cfg(test)]
 mod tests {
     use portreeve_network::{Family, Link, Rule};
@@ -117,20 +103,20 @@ mod tests {
     #[test]
     fn an_address_with_a_very_short_prefix_needs_its_route() {
         for ordinary in ["10.1.2.3/8", "192.0.2.1/32", "2001:db8::1/32", "fe80::1/64"] {
-            assert_eq!(wide_route(&address(ordinary)), None, "{ordinary}");
+            assert_eq!(address(ordinary).wide_route(), None, "{ordinary}");
         }
-        assert_eq!(wide_route(&address("10.1.2.3/7")), Some(prefix("10.0.0.0/7")));
-        assert_eq!(wide_route(&address("192.0.2.1/1")), Some(prefix("128.0.0.0/1")));
-        assert_eq!(wide_route(&address("2001:db8::1/3")), Some(prefix("2000::/3")));
-        assert_eq!(wide_route(&address("2001:db8::1/0")), Some(prefix("::/0")));
+        assert_eq!(address("10.1.2.3/7").wide_route(), Some(prefix("10.0.0.0/7")));
+        assert_eq!(address("192.0.2.1/1").wide_route(), Some(prefix("128.0.0.0/1")));
+        assert_eq!(address("2001:db8::1/3").wide_route(), Some(prefix("2000::/3")));
+        assert_eq!(address("2001:db8::1/0").wide_route(), Some(prefix("::/0")));
     }
 
     #[test]
     fn no_route_of_an_address_needs_none_and_with_a_peer_it_is_the_peers() {
-        assert_eq!(wide_route(&Address { prefix_metric: Some(0), ..address("10.1.2.3/1") }), None);
+        assert_eq!((Address { prefix_metric: Some(0), ..address("10.1.2.3/1") }).wide_route(), None);
         let peer = Some("192.0.2.1".parse().unwrap());
-        assert_eq!(wide_route(&Address { peer, ..address("10.1.2.3/1") }), Some(prefix("128.0.0.0/1")));
-        assert_eq!(wide_route(&Address { peer, ..address("10.1.2.3/32") }), None);
+        assert_eq!((Address { peer, ..address("10.1.2.3/1") }).wide_route(), Some(prefix("128.0.0.0/1")));
+        assert_eq!((Address { peer, ..address("10.1.2.3/32") }).wide_route(), None);
     }
 
     #[test]

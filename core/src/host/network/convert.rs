@@ -1,16 +1,14 @@
 //! A stated network of the WIT package as plain values. What makes no sense is said in a line.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use portreeve_network as plain;
-use portreeve_network::{Family, Kind, Prefix};
+use portreeve_network::{Family, Kind, Prefix, is_interface_name};
 
 use crate::host::bindings::portreeve::plugin::network as wit;
-use crate::host::bindings::portreeve::plugin::types::{IpPrefix, Ipv4Address};
-use crate::host::types::{ip_in, ipv6_in};
+use crate::host::bindings::portreeve::plugin::types::IpPrefix;
+use crate::host::types::{ip_in, ipv4_in, ipv6_in};
 
-/// Longest name of an interface in bytes.
-const MAX_NAME: usize = 15;
 /// Longest link-layer address in bytes.
 const MAX_MAC: usize = 32;
 /// Peers of a WireGuard link, and prefixes of a peer.
@@ -34,22 +32,12 @@ pub(super) fn state_in(state: wit::State) -> Made<plain::State> {
     })
 }
 
-/// What can stand in the name of a parameter, but for the colon, which the kernel allows in no interface's name.
-fn is_name(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '-');
-    !name.is_empty() && name.len() <= MAX_NAME && name != "." && name != ".." && name.chars().all(legal)
-}
-
 fn name_in(name: String) -> Made<String> {
-    if is_name(&name) { Ok(name) } else { Err(format!("{name:?} is no interface name")) }
+    if is_interface_name(&name) { Ok(name) } else { Err(format!("{name:?} is no interface name")) }
 }
 
 fn mac_in(mac: Vec<u8>) -> Made<Vec<u8>> {
     if mac.is_empty() || mac.len() > MAX_MAC { Err("no link-layer address".to_owned()) } else { Ok(mac) }
-}
-
-fn ipv4_in((a, b, c, d): Ipv4Address) -> Ipv4Addr {
-    Ipv4Addr::new(a, b, c, d)
 }
 
 fn link_in(link: wit::LinkState) -> Made<plain::Link> {
@@ -252,7 +240,7 @@ fn neighbour_in(neighbour: wit::NeighbourState) -> Made<plain::Neighbour> {
 
 fn sysctl_in(sysctl: wit::SysctlState) -> Made<plain::Sysctl> {
     let sysctl = plain::Sysctl { name: sysctl.name, value: sysctl.value };
-    let is_legal = sysctl.is_legal() && sysctl.interface().is_none_or(is_name);
+    let is_legal = sysctl.is_legal() && sysctl.interface().is_none_or(is_interface_name);
     if is_legal { Ok(sysctl) } else { Err(format!("{:?} is no kernel parameter below net", sysctl.name)) }
 }
 

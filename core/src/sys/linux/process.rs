@@ -85,3 +85,9 @@ pub fn random(buffer: &mut [u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Zeroes bytes that are not used again, in a way that the compiler has no reason to leave out.
+pub fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    std::hint::black_box(bytes);
+}

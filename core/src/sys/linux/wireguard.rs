@@ -13,6 +13,8 @@ use std::time::Duration;
 use portreeve_network::Prefix;
 use rtnetlink::sys::{Socket, SocketAddr as NetlinkAddr, protocols::NETLINK_GENERIC};
 
+use super::process::wipe;
+
 /// Bytes of a key.
 const KEY_LENGTH: usize = 32;
 /// Largest message that is sent, in bytes, without its netlink header; what `wg` takes too.
@@ -462,12 +464,6 @@ fn family_id(message: &[u8]) -> Option<u16> {
 
 fn device_public_key(message: &[u8]) -> Option<[u8; KEY_LENGTH]> {
     attribute(message, WGDEVICE_A_PUBLIC_KEY)
-}
-
-/// Zeroes bytes that are not used again, in a way that the compiler has no reason to leave out.
-fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    std::hint::black_box(bytes);
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use portreeve_config::{Diagnostics, Fields, Span, Spanned, Value};
-use portreeve_network::{Address, Neighbour, Sysctl, read};
+use portreeve_network::{Address, Neighbour, read};
 use serde::Deserialize;
 
 use super::check::Checks;
@@ -111,12 +111,6 @@ pub(super) fn read(
     }
     if let (Some(span), Some(_)) = (ipv6_span, ipv6) {
         d.error_with_hint(span, "IPv6 is off here, but there are IPv6 addresses", "remove it or the addresses");
-    }
-    if !config.sysctls.is_empty() && !pattern {
-        let probe = Sysctl { name: format!("ipv6/conf/{name}/forwarding"), value: String::new() };
-        if !probe.is_legal() {
-            d.error_with_hint(key.span, "the kernel's parameters cannot be named for this", "write another name");
-        }
     }
     checks.addresses(key, &addresses, d);
     checks.subnets(name, &subnets, pools, &addresses, d);

@@ -71,14 +71,16 @@ impl Config {
         self.sections().flat_map(|(_, interface)| &interface.routes).chain(&self.routes)
     }
 
-    /// Destinations of all routes, those that keep static pools from looping among them.
+    /// Destinations of all routes, those that keep static pools from looping and those of very wide networks among them.
     #[must_use]
     pub fn destinations(&self) -> BTreeSet<Prefix> {
         let pools = self.pools.values().filter(|pool| pool.unreachable).filter_map(|pool| match pool.source {
             PoolSource::Static(prefix) => Some(prefix),
             PoolSource::Delegated { .. } => None,
         });
-        self.routes().map(|route| route.destination).chain(pools).collect()
+        let addresses = self.sections().flat_map(|(_, interface)| &interface.addresses);
+        let wide = addresses.filter_map(portreeve_network::Address::wide_route);
+        self.routes().map(|route| route.destination).chain(pools).chain(wide).collect()
     }
 
     /// Routing tables that routes stand in, rules look into or VRFs have.

@@ -62,7 +62,7 @@ fn entry(config: &mut Config, checks: &mut Checks, key: &Spanned<String>, value:
         Err(error) => Err(error.to_string()),
     };
     if let Err(message) = &pattern {
-        let hint = "expected an interface name such as \"lan0\" or a pattern such as \"lan*\"";
+        let hint = "write another name, of letters, digits and `._@-`, or a pattern such as \"lan*\"";
         d.error_with_hint(key.span, message.clone(), hint);
     }
     // What stands inside is looked at in any case.

@@ -17,7 +17,7 @@ impl Engine {
     }
 
     /// Links that the apply makes, renames or sets up will come as news that is none.
-    pub(super) fn expect(&mut self) {
+    pub(super) fn foresee(&mut self) {
         let present: HashMap<&str, bool> = self.links.values().map(|link| (link.name.as_str(), link.up)).collect();
         let wanted = self.plan.link_list().iter();
         let coming = wanted.filter(|link| match present.get(link.name.as_str()) {

@@ -78,6 +78,7 @@ impl Tunnel {
                 needs.tables.push(route.table);
             }
         }
+        needs.destinations.extend(self.addresses.iter().filter_map(portreeve_network::Address::wide_route));
         needs.destinations.extend(self.keepalive_route());
         for source in &self.source_routes {
             // Its table gets a default route.
