@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use portreeve_network::{Address, Kind, MAIN_TABLE, Prefix, RuleAction, State as Wanted};
+use portreeve_network::{Kind, MAIN_TABLE, RuleAction, State as Wanted};
 
 use crate::grants::Access;
 use crate::sys::LinkTable;
@@ -79,7 +79,7 @@ fn keys(kind: &Kind) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use portreeve_network::{Family, Link, Rule};
+    use portreeve_network::{Address, Family, Link, Prefix, Rule};
 
     use super::*;
 
