@@ -121,7 +121,7 @@ fn hostile_packets_are_counted_under_their_reason_and_none_reaches_a_host() -> R
         format!("{sent} ICMPv6 errors, {allowed} allowed")
     })?;
     let pings = pings.join().unwrap()?;
-    ensure(pings.contains(" 0% packet loss"), || pings.clone())?;
+    ensure(lost_percent(&pings).is_some_and(|lost| lost <= MAX_LOST), || pings.clone())?;
     let plugin = scene.plugin()?;
     ensure(plugin["state"] == "ready" && plugin["restarts"] == 0, || plugin.to_string())?;
     let now = plugin["memory_bytes"].as_u64().unwrap();
@@ -187,6 +187,14 @@ fn random_bytes_are_dropped_and_each_is_counted() -> Result {
     scene.host.run(&format!("ping -n -c 3 -i 0.2 -W 2 {FAR_SIDE}"))
 }
 
+/// Percent of the pings beside a storm that may be lost: a burst can fill the socket's queue just when one comes.
+const MAX_LOST: f64 = 2.0;
+
+/// The share of lost packets in what `ping` says at the end.
+fn lost_percent(output: &str) -> Option<f64> {
+    output.split(", ").find_map(|part| part.split_once("% packet loss")?.0.parse().ok())
+}
+
 #[test]
 fn an_icmp_storm_is_counted_and_hosts_get_no_more_errors_than_the_rate_allows() -> Result {
     let scene = Scene::new()?;
@@ -210,7 +218,7 @@ fn an_icmp_storm_is_counted_and_hosts_get_no_more_errors_than_the_rate_allows() 
         attacker.send(&packets::unreachable(code, mtu, &inner));
     }
     let pings = pings.join().unwrap()?;
-    ensure(pings.contains(" 0% packet loss"), || pings.clone())?;
+    ensure(lost_percent(&pings).is_some_and(|lost| lost <= MAX_LOST), || pings.clone())?;
     let counters = scene.counters("six")?;
     let counted = counters.get("icmp_in").copied().unwrap_or(0);
     println!("{counted} of 4000 errors taken in, {} passed on: {counters:?}", lookout.seen(1));

@@ -16,7 +16,6 @@
 //! | `engine/health.rs` | retries, the grace for absent interfaces, ready and degraded |
 //! | `engine/status.rs`, `engine/types.rs` | the state for people; the values that go in and come out |
 //! | `guest.rs`, `guest/` | wasm only: the host on one side, the engine on the other |
-//! | `time.rs` | [`Instant`], given by the caller |
 //!
 //! Nothing here reads a clock or a file: time is an argument, actions are values.
 
@@ -24,8 +23,7 @@ pub mod config;
 pub mod engine;
 #[cfg(target_arch = "wasm32")]
 mod guest;
-pub mod time;
 
 pub use config::Config;
 pub use engine::Engine;
-pub use time::Instant;
+pub use portreeve_packet::time::{self, Instant};

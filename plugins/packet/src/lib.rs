@@ -1,4 +1,4 @@
-//! Packet formats that more than one plugin reads or writes; knows nothing about plugins.
+//! Packet formats that more than one plugin reads or writes, and what their engines share; knows nothing about plugins.
 //!
 //! | file | owns |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | `ipv6.rs` | the IPv6 header, the walk over extension headers (RFC 8200) |
 //! | `tcp.rs` | the TCP header with its options (RFC 9293) |
 //! | `icmpv6.rs` | ICMPv6 type numbers, the checksum field |
+//! | `time.rs` | [`Instant`](time::Instant): time as engines are given it |
 //! | `nd/` | Neighbor Discovery: router solicitations and advertisements, their options |
 //!
 //! # The panic contract
@@ -26,5 +27,6 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod nd;
 pub mod tcp;
+pub mod time;
 
 pub use cursor::EmitError;

@@ -19,17 +19,15 @@
 //! | `engine/timers.rs`, `engine/output.rs` | the timer table of an interface; the queues to poll |
 //! | `engine/types.rs` | the values that go in and come out |
 //! | `guest.rs`, `guest/` | wasm only: host to engine and back |
-//! | `time.rs` | [`Instant`], given by the caller |
 //!
 //! Nothing here reads a clock, a socket or randomness: time and a seed are arguments, packets and events are values.
 
 pub mod config;
 pub mod engine;
-pub mod time;
 
 pub use config::Config;
 pub use engine::Engine;
-pub use time::Instant;
+pub use portreeve_packet::time::{self, Instant};
 
 #[cfg(target_arch = "wasm32")]
 mod guest;

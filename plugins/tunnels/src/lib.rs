@@ -19,7 +19,6 @@
 //! | `engine/types.rs` | the values that go in and come out |
 //! | `sixin4/` | the userspace data path: packets in, packets out |
 //! | `guest.rs`, `guest/` | wasm only: the host on one side, the engine on the other |
-//! | `time.rs` | [`Instant`], given by the caller |
 //!
 //! Nothing here reads a clock, a socket or randomness.
 
@@ -28,8 +27,7 @@ pub mod engine;
 #[cfg(target_arch = "wasm32")]
 mod guest;
 pub mod sixin4;
-pub mod time;
 
 pub use config::Config;
 pub use engine::Engine;
-pub use time::Instant;
+pub use portreeve_packet::time::{self, Instant};

@@ -1,5 +1,6 @@
-//! Time as the caller gives it: nanoseconds since some start. The engine reads no clock; an earlier `now` than before
-//! makes timers wait and nothing else, and no sum or difference overflows.
+//! Time as engines are given it: nanoseconds since some start, the host's `clock.instant`, in which facts give their
+//! ends, too. No engine reads a clock; an earlier `now` than before makes timers wait and nothing else, and no sum or
+//! difference overflows.
 
 use core::ops::Add;
 use core::time::Duration;
@@ -9,6 +10,9 @@ use core::time::Duration;
 pub struct Instant(u64);
 
 impl Instant {
+    /// The start of the clock.
+    pub const ZERO: Self = Self(0);
+
     /// From nanoseconds since the start of the clock.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
@@ -33,6 +37,18 @@ impl Instant {
         self.0 / 1000
     }
 
+    /// From milliseconds since the start of the clock.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// From whole seconds since the start of the clock.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -45,5 +61,19 @@ impl Add<Duration> for Instant {
 
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_and_sums_saturate() {
+        let late = Instant::from_nanos(u64::MAX);
+        assert_eq!(late + Duration::MAX, late);
+        assert_eq!(Instant::from_micros(u64::MAX), late);
+        assert_eq!(Instant::ZERO.since(late), Duration::ZERO);
+        assert_eq!(Instant::from_millis(3).since(Instant::from_millis(1)), Duration::from_millis(2));
     }
 }
