@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use portreeve_config::Pattern;
+use portreeve_network::Prefix;
 
 use super::{Access, Need};
 
@@ -40,6 +41,13 @@ fn holds(need: &Need, access: Access<'_>) -> bool {
         | (Need::Key(have), Access::Key(want)) => have.matches(want),
         (Need::Ipv4 { protocol, remotes }, Access::Ipv4(want, peers)) => *protocol == want && remotes.contains(peers),
         (Need::Ipv4 { protocol, .. }, Access::AnyIpv4(want)) => *protocol == want,
+        (Need::Listen { transport, interfaces, port }, Access::Listen(wanted, name, at)) => {
+            *transport == wanted && *port == at && interfaces.matches(name)
+        }
+        (Need::Connect { transport, remotes, port }, Access::Connect(wanted, peer, at)) => {
+            *transport == wanted && (*port == 0 || *port == at) && remotes.contains(Prefix::host(peer))
+        }
+        (Need::Masquerade(have), Access::Masquerade(want)) => have.contains(want),
         (Need::Netlink { family, .. }, Access::Netlink(want)) => *family == want,
         (Need::Netlink { family, send }, Access::NetlinkSend(want, kind)) => *family == want && send.contains(&kind),
         _ => false,
@@ -95,7 +103,16 @@ pub(super) fn rest(need: &Need, set: &[Need]) -> Option<Need> {
 fn includes(have: &Need, need: &Need) -> bool {
     match (have, need) {
         (Need::Configure(have), Need::Configure(want)) | (Need::Tun(have), Need::Tun(want)) => have.contains(want),
-        (Need::Route(have), Need::Route(want)) => have.contains(*want),
+        (Need::Route(have), Need::Route(want)) | (Need::Masquerade(have), Need::Masquerade(want)) => {
+            have.contains(*want)
+        }
+        (
+            Need::Listen { transport, interfaces, port },
+            Need::Listen { transport: wanted, interfaces: pattern, port: at },
+        ) => transport == wanted && port == at && interfaces.contains(pattern),
+        (Need::Connect { transport, remotes, port }, Need::Connect { transport: wanted, remotes: peers, port: at }) => {
+            transport == wanted && (*port == 0 || port == at) && remotes.contains(*peers)
+        }
         (Need::Sysctl(have), Need::Sysctl(want))
         | (Need::Module(have), Need::Module(want))
         | (Need::Resolve(have), Need::Resolve(want))

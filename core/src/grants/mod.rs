@@ -17,7 +17,7 @@ use std::fmt;
 
 use cover::{any_holds, rest};
 
-pub use need::{Access, FactKind, Need};
+pub use need::{Access, FactKind, Need, Transport};
 pub use portreeve_config::{NamePattern, Pattern};
 pub use portreeve_network::Prefix;
 pub use text::{need_from_value, need_to_text};

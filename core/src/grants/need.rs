@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use portreeve_config::{NamePattern, Pattern};
 use portreeve_network::Prefix;
@@ -23,6 +24,24 @@ pub enum FactKind {
     Tunnel,
     /// A third party's.
     Custom,
+}
+
+/// TCP or UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
+    }
 }
 
 /// One thing that is asked for or allowed.
@@ -92,6 +111,26 @@ pub enum Need {
         /// Message types that may be sent; 0: listening to multicast groups.
         send: BTreeSet<u16>,
     },
+    /// Listen.
+    Listen {
+        /// For what.
+        transport: Transport,
+        /// On which interfaces.
+        interfaces: Pattern,
+        /// At which port.
+        port: u16,
+    },
+    /// Talk to peers.
+    Connect {
+        /// How.
+        transport: Transport,
+        /// Their addresses.
+        remotes: Prefix,
+        /// Their port; 0 for any.
+        port: u16,
+    },
+    /// Have packets from this IPv4 prefix leave with the address of the interface they leave by.
+    Masquerade(Prefix),
 }
 
 impl fmt::Display for Need {
@@ -151,6 +190,12 @@ pub enum Access<'a> {
     Netlink(u8),
     /// Send a message of this type there.
     NetlinkSend(u8, u16),
+    /// Listen on this interface, at this port.
+    Listen(Transport, &'a str, u16),
+    /// Talk to this address, at this port.
+    Connect(Transport, IpAddr, u16),
+    /// Have packets of this prefix masqueraded.
+    Masquerade(Prefix),
 }
 
 impl fmt::Display for Access<'_> {
@@ -179,6 +224,9 @@ impl fmt::Display for Access<'_> {
             Self::Resolve(name) => write!(f, "resolve {name}"),
             Self::Key(name) => write!(f, "use key {name}"),
             Self::Netlink(family) => write!(f, "open a netlink socket of family {family}"),
+            Self::Listen(transport, name, port) => write!(f, "listen on {name}, {transport} port {port}"),
+            Self::Connect(transport, remote, port) => write!(f, "talk {transport} to {remote}, port {port}"),
+            Self::Masquerade(source) => write!(f, "masquerade packets from {source}"),
             Self::NetlinkSend(family, kind) => write!(f, "send netlink messages of family {family}, type {kind}"),
         }
     }

@@ -4,13 +4,14 @@
 //! `Watch(DnsServer)`, `Storage(volatile: 4096, flash: 1024)`.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use portreeve_config::{Diagnostics, NamePattern, Value, did_you_mean};
-use portreeve_network::Prefix;
+use portreeve_network::{Family, Prefix};
 
-use super::{FactKind, Need, Pattern};
+use super::{FactKind, Need, Pattern, Transport};
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 19] = [
     "Links",
     "Icmpv6",
     "Publish",
@@ -27,6 +28,9 @@ const NAMES: [&str; 16] = [
     "Resolve",
     "Key",
     "Netlink",
+    "Udp",
+    "Tcp",
+    "Masquerade",
 ];
 
 /// Writes a need so that it can be pasted into `allow`.
@@ -54,6 +58,19 @@ pub fn need_to_text(need: &Need) -> String {
         Need::Ipv4 { protocol, remotes } => format!("Ipv4(protocol: {protocol}, remotes: \"{remotes}\")"),
         Need::Resolve(name) => format!("Resolve(\"{name}\")"),
         Need::Key(name) => format!("Key(\"{name}\")"),
+        Need::Listen { transport, interfaces, port } => {
+            format!("{}(listen: \"{interfaces}:{port}\")", word(*transport))
+        }
+        Need::Connect { transport, remotes, port } => {
+            let port = if *port == 0 { "*".to_owned() } else { port.to_string() };
+            let remotes = match remotes.address {
+                address if remotes.length == Family::of(address).bits() => address.to_string(),
+                _ => remotes.to_string(),
+            };
+            let remotes = if remotes.contains(':') { format!("[{remotes}]") } else { remotes };
+            format!("{}(connect: \"{remotes}:{port}\")", word(*transport))
+        }
+        Need::Masquerade(source) => format!("Masquerade(\"{source}\")"),
         Need::Netlink { family, send } => {
             let send = send.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
             format!("Netlink(family: {family}, send: [{send}])")
@@ -87,6 +104,9 @@ pub fn need_from_value(value: &Value<'_>, d: &mut Diagnostics) -> Option<Need> {
         "Configure" => pattern(&inner(value, d)?, d).map(Need::Configure),
         "Tun" => pattern(&inner(value, d)?, d).map(Need::Tun),
         "Route" => prefix(&inner(value, d)?, d).map(Need::Route),
+        "Udp" => socket(value, Transport::Udp, d),
+        "Tcp" => socket(value, Transport::Tcp, d),
+        "Masquerade" => prefix(&inner(value, d)?, d).map(Need::Masquerade),
         "Sysctl" => other_name(&inner(value, d)?, d).map(Need::Sysctl),
         "Module" => other_name(&inner(value, d)?, d).map(Need::Module),
         "Resolve" => other_name(&inner(value, d)?, d).map(Need::Resolve),
@@ -128,6 +148,77 @@ pub fn need_from_value(value: &Value<'_>, d: &mut Diagnostics) -> Option<Need> {
             d.error_with_hint(span, format!("unknown permission `{other}`"), hint);
             None
         }
+    }
+}
+
+const fn word(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "Udp",
+        Transport::Tcp => "Tcp",
+    }
+}
+
+/// `Udp(listen: "lan*:53")` or `Udp(connect: "192.0.2.53:53")`.
+fn socket(value: &Value<'_>, transport: Transport, d: &mut Diagnostics) -> Option<Need> {
+    let mut fields = value.fields(d)?;
+    let (listen, connect) = (fields.take("listen"), fields.take("connect"));
+    fields.finish(d);
+    match (listen, connect) {
+        (Some(listen), None) => {
+            let expected = "an interface and a port such as \"lan*:53\"";
+            listen.parse::<ListenAt>(d, expected).map(|at| Need::Listen {
+                transport,
+                interfaces: at.value.0,
+                port: at.value.1,
+            })
+        }
+        (None, Some(connect)) => {
+            let expected = "an address or a prefix and a port such as \"192.0.2.53:53\" or \"[2001:db8::/32]:*\"";
+            connect.parse::<ConnectTo>(d, expected).map(|to| Need::Connect {
+                transport,
+                remotes: to.value.0,
+                port: to.value.1,
+            })
+        }
+        _ => {
+            let hint = format!("such as {}(connect: \"192.0.2.53:53\")", word(transport));
+            d.error_with_hint(value.span(), "expected either `listen` or `connect`", hint);
+            None
+        }
+    }
+}
+
+struct ListenAt(Pattern, u16);
+
+impl FromStr for ListenAt {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, port) = text.rsplit_once(':').ok_or("no port")?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or("no port number")?;
+        Ok(Self(Pattern::new(name).ok_or("no interface name or pattern")?, port))
+    }
+}
+
+struct ConnectTo(Prefix, u16);
+
+impl FromStr for ConnectTo {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (remotes, port) = text.rsplit_once(':').ok_or("no port")?;
+        let port = match port {
+            "*" => 0,
+            number => number.parse().ok().filter(|port| *port != 0).ok_or("no port number")?,
+        };
+        let remotes = match remotes.strip_prefix('[') {
+            Some(inner) => inner.strip_suffix(']').ok_or("no closing bracket")?,
+            None => remotes,
+        };
+        let prefix = remotes.parse().map(Prefix::host).or_else(|_| {
+            remotes.parse::<portreeve_config::IpPrefix>().map(Prefix::from).map_err(|_| "no address or prefix")
+        })?;
+        Ok(Self(prefix, port))
     }
 }
 

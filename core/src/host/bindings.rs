@@ -4,7 +4,11 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "plugin",
-    imports: { default: trappable },
+    imports: {
+        "portreeve:plugin/tun.[method]device.packets": store | trappable,
+        "portreeve:plugin/tun.[method]device.send": store | trappable,
+        default: trappable,
+    },
     exports: { default: async },
     with: {
         "portreeve:plugin/links.watch": crate::host::links::LinkWatch,
@@ -15,6 +19,9 @@ wasmtime::component::bindgen!({
         "portreeve:plugin/raw-ip.icmpv6-socket": crate::host::raw_ip::Icmpv6Handle,
         "portreeve:plugin/raw-ip.ipv4-socket": crate::host::ipv4::Ipv4Handle,
         "portreeve:plugin/tun.device": crate::host::tun::TunHandle,
+        "portreeve:plugin/udp.socket": crate::host::udp::UdpHandle,
+        "portreeve:plugin/tcp.listener": crate::host::tcp::ListenerHandle,
+        "portreeve:plugin/tcp.connection": crate::host::tcp::ConnectionHandle,
         "portreeve:plugin/netlink.socket": crate::host::netlink::NetlinkHandle,
     },
 });

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const MAX_APPLIES: usize = 2;
 /// Name lookups; each blocks a thread.
 const MAX_LOOKUPS: usize = 4;
-/// Tun devices, raw IPv4 sockets and netlink sockets together; each has buffers of up to a megabyte here.
+/// UDP and TCP sockets together.
+const MAX_INET: usize = 1024;
+/// Tun devices and their streams, raw IPv4 sockets and netlink sockets together; each has buffers of up to a megabyte here.
 const MAX_SOCKETS: usize = 64;
 
 /// One of what is counted, for as long as it lives.
@@ -39,6 +41,7 @@ pub(super) struct Counts {
     applies: Arc<AtomicUsize>,
     lookups: Arc<AtomicUsize>,
     sockets: Arc<AtomicUsize>,
+    inet: Arc<AtomicUsize>,
 }
 
 impl Counts {
@@ -57,7 +60,12 @@ impl Counts {
         Counted::new(&self.lookups, MAX_LOOKUPS)
     }
 
-    /// A tun device, raw IPv4 socket or netlink socket.
+    /// A UDP or TCP socket.
+    pub fn inet(&self) -> Option<Counted> {
+        Counted::new(&self.inet, MAX_INET)
+    }
+
+    /// A tun device or a stream of one, raw IPv4 socket or netlink socket.
     pub fn socket(&self) -> Option<Counted> {
         Counted::new(&self.sockets, MAX_SOCKETS)
     }

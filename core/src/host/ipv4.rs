@@ -10,10 +10,16 @@ use super::State;
 use super::bindings::portreeve::plugin::raw_ip::{HostIpv4Socket, HostIpv4SocketWithStore, IcmpError, Ipv4Sent};
 use super::bindings::portreeve::plugin::types::{ErrorCode, Ipv4Address};
 use super::counted::Counted;
-use super::tun::{BATCH, MAX_SEND};
 use super::types::{ipv4_in, ipv4_out};
 use crate::grants::{Access, Prefix};
 use crate::sys::{self, Ipv4Socket, frames};
+
+/// The most that one `receive` gives, in bytes.
+const MAX_BATCH: u32 = 1024 * 1024;
+/// Bounds of what one `receive` gives, in bytes.
+pub(super) const BATCH: std::ops::RangeInclusive<u32> = 64 * 1024..=MAX_BATCH;
+/// The most that one `send` takes, in bytes: such a batch, and a packet more.
+pub(super) const MAX_SEND: usize = MAX_BATCH as usize + 64 * 1024;
 
 /// Errors of one `next-errors`.
 const MAX_ERRORS: usize = 32;

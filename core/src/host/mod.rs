@@ -8,6 +8,7 @@ pub mod bindings;
 mod clock;
 mod counted;
 pub mod facts;
+mod inet;
 mod instance;
 pub mod ipv4;
 pub mod links;
@@ -19,8 +20,10 @@ pub mod network;
 mod random;
 pub mod raw_ip;
 mod storage;
+pub mod tcp;
 pub mod tun;
 mod types;
+pub mod udp;
 mod wasi;
 
 use std::path::Path;
@@ -50,9 +53,9 @@ pub use wasi::ALLOWED_IMPORTS as WASI_IMPORTS;
 /// The version of the WIT package that is served: major, minor, patch.
 pub const WIT_VERSION: (u64, u64, u64) = (0, 1, 0);
 /// The interfaces of the package that a plugin may import.
-pub const WIT_IMPORTS: [&str; 14] = [
-    "types", "clock", "random", "log", "metrics", "links", "network", "raw-ip", "tun", "netlink", "names", "storage",
-    "facts", "instance",
+pub const WIT_IMPORTS: [&str; 16] = [
+    "types", "clock", "random", "log", "metrics", "links", "network", "raw-ip", "tun", "udp", "tcp", "netlink",
+    "names", "storage", "facts", "instance",
 ];
 
 /// Calls that may wait at the host beside one for each handle: sleeps, mostly.

@@ -1,25 +1,28 @@
-//! `tun`: devices that are held, asked of the grant at every batch.
+//! `tun`: devices that are held, and the streams of their packets, asked of the grant at every batch.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use wasmtime::Result;
-use wasmtime::component::{Accessor, HasSelf, Resource};
+use wasmtime::component::{
+    Access as StoreAccess, Destination, HasSelf, Resource, Source, StreamConsumer, StreamProducer, StreamReader,
+    StreamResult,
+};
+use wasmtime::{AsContextMut, Result, StoreContextMut};
 
 use super::State;
-use super::bindings::portreeve::plugin::tun::{Host, HostDevice, HostDeviceWithStore, Written};
+use super::bindings::portreeve::plugin::tun::{Counters, Host, HostDevice, HostDeviceWithStore, Offloads};
 use super::bindings::portreeve::plugin::types::ErrorCode;
 use super::counted::Counted;
 use crate::config::LogLevel;
 use crate::grants::Access;
 use crate::reconcile::tag;
-use crate::sys::{Link, TunDevice};
+use crate::sys::{self, Link, TunDevice};
 
-/// The most that one `receive` gives, in bytes.
-const MAX_BATCH: u32 = 1024 * 1024;
-/// Bounds of what one `receive` gives, in bytes.
-pub(super) const BATCH: std::ops::RangeInclusive<u32> = 64 * 1024..=MAX_BATCH;
-/// The most that one `send` takes, in bytes: such a batch, and a packet more.
-pub(super) const MAX_SEND: usize = MAX_BATCH as usize + 64 * 1024;
+/// The most that one read gives and one write takes at once, in bytes.
+const MAX_BATCH: usize = 1024 * 1024;
+/// Bytes of padding that can be asked for in front of a packet.
+const HEADROOM: std::ops::RangeInclusive<u32> = 4..=256;
 
 /// A held device.
 pub struct TunHandle {
@@ -36,6 +39,23 @@ impl HostDevice for State {
 
     fn index(&mut self, this: Resource<TunHandle>) -> Result<u32> {
         Ok(self.handles.get(&this)?.device.index())
+    }
+
+    fn offloads(&mut self, this: Resource<TunHandle>) -> Result<Offloads> {
+        Ok(match self.handles.get(&this)?.device.offloads() {
+            sys::Offloads::None => Offloads::None,
+            sys::Offloads::Checksum => Offloads::Checksum,
+            sys::Offloads::Tcp => Offloads::Tcp,
+            sys::Offloads::Udp => Offloads::Udp,
+        })
+    }
+
+    fn counters(&mut self, this: Resource<TunHandle>) -> Result<Result<Counters, ErrorCode>> {
+        let device = self.handles.get(&this)?.device.clone();
+        Ok(self.check_tun(device.index()).map(|()| {
+            let sys::TunCounters { received, sent, dropped } = device.counters();
+            Counters { received, sent, dropped }
+        }))
     }
 
     fn drop(&mut self, this: Resource<TunHandle>) -> Result<()> {
@@ -62,10 +82,10 @@ impl State {
         self.push(TunHandle { device, _counted: counted })
     }
 
-    /// The device of a handle, if it may still be used.
-    fn tun(&mut self, this: &Resource<TunHandle>) -> Result<Result<Arc<dyn TunDevice>, ErrorCode>> {
+    /// The device of a handle, if it may still be used, for a stream.
+    fn open_stream(&mut self, this: &Resource<TunHandle>) -> Result<Result<Held, ErrorCode>> {
         let device = self.handles.get(this)?.device.clone();
-        Ok(self.check_tun(device.index()).map(|()| device))
+        Ok(self.check_tun(device.index()).and_then(|()| Ok((device, self.counts.socket().ok_or(ErrorCode::Limit)?))))
     }
 
     /// Asks the grant for the name that the device has now.
@@ -88,52 +108,113 @@ impl State {
     }
 }
 
-impl<T: Send + 'static> HostDeviceWithStore<T> for HasSelf<State> {
-    async fn receive(
-        accessor: &Accessor<T, Self>,
+impl HostDeviceWithStore<State> for HasSelf<State> {
+    fn packets(
+        mut access: StoreAccess<'_, State, Self>,
         this: Resource<TunHandle>,
-        max: u32,
-    ) -> Result<Result<Vec<u8>, ErrorCode>> {
-        let (device, _call) = accessor.with(|mut access| -> Result<_> {
-            let state = access.get();
-            Ok((state.handles.get(&this)?.device.clone(), state.begin_call()?))
-        })?;
-        super::let_others_run().await;
-        let received = device.receive(max.clamp(*BATCH.start(), *BATCH.end()) as usize).await;
-        Ok(accessor.with(|mut access| {
-            let state = access.get();
-            // The grant may have changed while this waited, and the device may have gone.
-            state.check_tun(device.index())?;
-            received.map_err(|error| gone(state.os_error("receive from a tun device", &error), &error))
-        }))
-    }
-
-    async fn send(
-        accessor: &Accessor<T, Self>,
-        this: Resource<TunHandle>,
-        batch: Vec<u8>,
-    ) -> Result<Result<Written, ErrorCode>> {
-        let (device, _call) = accessor.with(|mut access| -> Result<_> {
-            let state = access.get();
-            let call = state.begin_call()?;
-            if batch.len() > MAX_SEND {
-                return Ok((Err(ErrorCode::InvalidArgument), call));
-            }
-            Ok((state.tun(&this)?, call))
-        })?;
-        let device = match device {
-            Ok(device) => device,
+        headroom: u32,
+    ) -> Result<Result<StreamReader<u8>, ErrorCode>> {
+        let opened = access.get().open_stream(&this)?;
+        let (device, counted) = match opened {
+            Ok(opened) if headroom == 0 || HEADROOM.contains(&headroom) => opened,
+            Ok(_) => return Ok(Err(ErrorCode::InvalidArgument)),
             Err(code) => return Ok(Err(code)),
         };
-        super::let_others_run().await;
-        let written = device.send(batch).await;
-        Ok(written.map(|w| Written { frames: w.frames, dropped: w.dropped }).map_err(|error| {
-            accessor.with(|mut access| gone(access.get().os_error("send to a tun device", &error), &error))
-        }))
+        let packets = Packets { device, headroom: headroom as usize, _counted: counted };
+        StreamReader::new(access, packets).map(Ok)
+    }
+
+    fn send(
+        mut access: StoreAccess<'_, State, Self>,
+        this: Resource<TunHandle>,
+        mut frames: StreamReader<u8>,
+    ) -> Result<Result<(), ErrorCode>> {
+        match access.get().open_stream(&this)? {
+            Ok((device, counted)) => {
+                let outlet = Outlet { device, _counted: counted };
+                frames.pipe(access, outlet).map(Ok)
+            }
+            Err(code) => {
+                frames.close(access)?;
+                Ok(Err(code))
+            }
+        }
     }
 }
 
-/// A tun device whose link is gone answers EBADFD.
-fn gone(code: ErrorCode, error: &std::io::Error) -> ErrorCode {
-    if error.raw_os_error() == Some(libc::EBADFD) { ErrorCode::Gone } else { code }
+/// A device and the count of one more stream of it.
+type Held = (Arc<dyn TunDevice>, Counted);
+
+/// What comes out of a device.
+struct Packets {
+    device: Arc<dyn TunDevice>,
+    headroom: usize,
+    _counted: Counted,
+}
+
+impl StreamProducer<State> for Packets {
+    type Item = u8;
+    type Buffer = Option<u8>;
+
+    fn poll_produce<'a>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'a, State>,
+        destination: Destination<'a, u8, Option<u8>>,
+        finish: bool,
+    ) -> Poll<Result<StreamResult>> {
+        let state = store.data_mut();
+        if state.check_tun(self.device.index()).is_err() {
+            return Poll::Ready(Ok(StreamResult::Dropped));
+        }
+        if destination.remaining(store.as_context_mut()) == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        let meter = store.data().meter.clone();
+        let mut destination = destination.as_direct(store, MAX_BATCH);
+        let into = destination.remaining();
+        let room = into.len().min(MAX_BATCH);
+        let into = into.get_mut(..room).unwrap_or_default();
+        match meter.excuse(|| self.device.poll_receive(cx, into, self.headroom)) {
+            Poll::Ready(Ok(bytes)) => {
+                destination.mark_written(bytes);
+                Poll::Ready(Ok(StreamResult::Completed))
+            }
+            // The plugin asks for the reason.
+            Poll::Ready(Err(_)) => Poll::Ready(Ok(StreamResult::Dropped)),
+            Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// What goes into a device.
+struct Outlet {
+    device: Arc<dyn TunDevice>,
+    _counted: Counted,
+}
+
+impl StreamConsumer<State> for Outlet {
+    type Item = u8;
+
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        mut store: StoreContextMut<'_, State>,
+        source: Source<'_, u8>,
+        _finish: bool,
+    ) -> Poll<Result<StreamResult>> {
+        let state = store.data_mut();
+        if state.check_tun(self.device.index()).is_err() {
+            return Poll::Ready(Ok(StreamResult::Dropped));
+        }
+        let meter = state.meter.clone();
+        let mut source = source.as_direct(store);
+        let frames = source.remaining();
+        let taken = frames.len();
+        let sent = meter.excuse(|| self.device.send(frames));
+        source.mark_read(taken);
+        let result = if sent.is_ok() { StreamResult::Completed } else { StreamResult::Dropped };
+        Poll::Ready(Ok(result))
+    }
 }

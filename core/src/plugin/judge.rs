@@ -13,7 +13,7 @@ use super::limits::Meter;
 use super::load::one_line;
 use super::{LoadError, Loaded, PluginEngine};
 use crate::config::Limits;
-use crate::grants::{Grants, NamePattern, Need, Pattern};
+use crate::grants::{Grants, NamePattern, Need, Pattern, Transport};
 use crate::host::bindings::exports::portreeve::plugin::lifecycle as wit;
 use crate::host::{Purpose, Shared, State};
 
@@ -174,6 +174,11 @@ fn needs_in(needs: Vec<wit::Need>) -> Result<Vec<Need>, LoadError> {
         NamePattern::new(text).ok_or_else(|| LoadError::Describe(format!("{text:?} is no name or pattern of names")))
     };
     let prefix = |prefix| crate::host::network::prefix_in(prefix);
+    let listen = |transport, n: wit::ListenNeed| -> Result<Need, LoadError> {
+        Ok(Need::Listen { transport, interfaces: pattern(&n.interfaces)?, port: n.port })
+    };
+    let connect =
+        |transport, n: wit::ConnectNeed| Need::Connect { transport, remotes: prefix(n.remotes), port: n.port };
     let need = |need| {
         Ok(match need {
             wit::Need::Links(text) => Need::Links(pattern(&text)?),
@@ -197,6 +202,11 @@ fn needs_in(needs: Vec<wit::Need>) -> Result<Vec<Need>, LoadError> {
             wit::Need::Ipv4(n) => Need::Ipv4 { protocol: n.protocol, remotes: prefix(n.remotes) },
             wit::Need::Resolve(text) => Need::Resolve(other_name(&text)?),
             wit::Need::Key(text) => Need::Key(other_name(&text)?),
+            wit::Need::UdpListen(n) => listen(Transport::Udp, n)?,
+            wit::Need::TcpListen(n) => listen(Transport::Tcp, n)?,
+            wit::Need::UdpConnect(n) => connect(Transport::Udp, n),
+            wit::Need::TcpConnect(n) => connect(Transport::Tcp, n),
+            wit::Need::Masquerade(source) => Need::Masquerade(prefix(source)),
             wit::Need::Netlink(n) => Need::Netlink { family: n.family, send: n.send.into_iter().collect() },
         })
     };

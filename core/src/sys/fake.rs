@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use super::network::{Change, Changed, Found, Hardware};
 use super::{
     Address, BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, Link, LinkTable, Neighbour, NetlinkSocket, Received, Route,
-    Transmit, TunDevice, WireGuardSettings,
+    TcpAccept, TcpConnection, Transmit, TunDevice, UdpSocket, WireGuardSettings,
 };
 
 /// The fake. Clones share the same state.
@@ -216,6 +216,22 @@ impl Kernel for FakeKernel {
 
     fn open_ipv4(&self, _: u8, _: Option<Ipv4Addr>, _: Option<Ipv4Addr>) -> io::Result<Arc<dyn Ipv4Socket>> {
         Err(errno(libc::EOPNOTSUPP))
+    }
+
+    fn listen_udp(&self, _: &str, _: u16) -> io::Result<Arc<dyn UdpSocket>> {
+        Err(errno(libc::EOPNOTSUPP))
+    }
+
+    fn connect_udp(&self, _: SocketAddr) -> io::Result<Arc<dyn UdpSocket>> {
+        Err(errno(libc::EOPNOTSUPP))
+    }
+
+    fn listen_tcp(&self, _: &str, _: u16) -> io::Result<Arc<dyn TcpAccept>> {
+        Err(errno(libc::EOPNOTSUPP))
+    }
+
+    fn connect_tcp(&self, _: SocketAddr) -> BoxFuture<'static, io::Result<Arc<dyn TcpConnection>>> {
+        Box::pin(async { Err(errno(libc::EOPNOTSUPP)) })
     }
 
     fn open_netlink(&self, _: u8) -> io::Result<Arc<dyn NetlinkSocket>> {

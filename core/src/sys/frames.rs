@@ -1,30 +1,39 @@
-//! Batches of packets as they cross to plugins: `[u32 length][bytes]` one after the other, little endian.
+//! Batches of packets as they cross to plugins: `[u32 length][bytes]` one after the other, little endian. A length with
+//! its top bit set is that of padding, which is skipped.
 
 use std::io;
 
 /// Bytes of the length before each frame.
 pub const LENGTH: usize = 4;
+/// Beside the length: padding.
+const PADDING: u32 = 1 << 31;
 
-/// Puts frames one after the other into a buffer that is kept: clearing a fresh one for each batch would cost more than
-/// the packets in it.
+/// Puts frames one after the other into a buffer.
 pub struct Writer<'a> {
     buffer: &'a mut [u8],
     used: usize,
+    headroom: usize,
 }
 
 impl<'a> Writer<'a> {
-    /// Nothing yet. The buffer grows to `size` bytes if it is smaller.
+    /// Nothing yet. The buffer, which is kept since clearing a fresh one for each batch would cost more than the packets in
+    /// it, grows to `size` bytes if it is smaller.
     pub fn new(buffer: &'a mut Vec<u8>, size: usize) -> Self {
         if buffer.len() < size {
             buffer.resize(size, 0);
         }
-        Self { buffer: &mut buffer[..size], used: 0 }
+        Self::over(&mut buffer[..size], 0)
+    }
+
+    /// Nothing yet. Each frame will have `headroom` bytes of padding in front: none, or at least [`LENGTH`].
+    pub const fn over(buffer: &'a mut [u8], headroom: usize) -> Self {
+        Self { buffer, used: 0, headroom }
     }
 
     /// Whether a frame of `max` bytes still fits.
     #[must_use]
     pub fn has_room(&self, max: usize) -> bool {
-        self.buffer.len().saturating_sub(self.used) >= LENGTH + max
+        self.buffer.len().saturating_sub(self.used) >= self.headroom + LENGTH + max
     }
 
     /// Adds a frame that `fill` writes; it is given all the room there is and tells how many bytes it wrote. Nothing is added
@@ -33,13 +42,16 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Those of `fill`; ENOBUFS without any room.
     pub fn push(&mut self, fill: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
+        let full = || io::Error::from_raw_os_error(libc::ENOBUFS);
         let rest = self.buffer.get_mut(self.used..).unwrap_or_default();
-        let Some((length, body)) = rest.split_first_chunk_mut::<LENGTH>() else {
-            return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
-        };
+        let (padding, rest) = rest.split_at_mut_checked(self.headroom).ok_or_else(full)?;
+        let (length, body) = rest.split_first_chunk_mut::<LENGTH>().ok_or_else(full)?;
         let filled = fill(body)?.min(body.len());
         *length = u32::try_from(filled).unwrap_or(0).to_le_bytes();
-        self.used += LENGTH + filled;
+        if let Some((word, skipped)) = padding.split_first_chunk_mut::<LENGTH>() {
+            *word = (PADDING | u32::try_from(skipped.len()).unwrap_or(0)).to_le_bytes();
+        }
+        self.used += self.headroom + LENGTH + filled;
         Ok(())
     }
 
@@ -50,27 +62,26 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The frames of a batch; an error ends it where a frame is longer than what is left.
+/// The frames of a batch without its padding; an error ends it where a frame is longer than what is left.
 pub fn iter(batch: &[u8]) -> impl Iterator<Item = io::Result<&[u8]>> {
     let mut rest = batch;
     std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let cut = rest.split_first_chunk::<LENGTH>().and_then(|(length, behind)| {
-            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-            behind.split_at_checked(length)
-        });
-        match cut {
-            Some((frame, behind)) => {
-                rest = behind;
-                Some(Ok(frame))
-            }
-            None => {
+        while !rest.is_empty() {
+            let cut = rest.split_first_chunk::<LENGTH>().and_then(|(length, behind)| {
+                let length = u32::from_le_bytes(*length);
+                let (body, behind) = behind.split_at_checked(usize::try_from(length & !PADDING).ok()?)?;
+                Some((length & PADDING != 0, body, behind))
+            });
+            let Some((is_padding, body, behind)) = cut else {
                 rest = &[];
-                Some(Err(io::Error::from_raw_os_error(libc::EINVAL)))
+                return Some(Err(io::Error::from_raw_os_error(libc::EINVAL)));
+            };
+            rest = behind;
+            if !is_padding {
+                return Some(Ok(body));
             }
         }
+        None
     })
 }
 
@@ -99,5 +110,24 @@ mod tests {
             let frames: Vec<_> = iter(&batch[..cut]).collect();
             assert_eq!(frames.last().unwrap().is_err(), ![7, 11].contains(&cut), "{cut}");
         }
+    }
+
+    #[test]
+    fn padding_stands_in_front_of_each_frame_and_is_skipped() {
+        let mut buffer = [0xa5; 40];
+        let mut writer = Writer::over(&mut buffer, 8);
+        for frame in [&b"abc"[..], b"defgh"] {
+            let fill = |buffer: &mut [u8]| {
+                buffer[..frame.len()].copy_from_slice(frame);
+                Ok(frame.len())
+            };
+            writer.push(fill).unwrap();
+        }
+        assert!(!writer.has_room(1), "8 + 4 + 3 + 8 + 4 + 5 of 40 are used");
+        let batch = writer.batch().to_vec();
+        assert_eq!(batch[..8], [4, 0, 0, 0x80, 0xa5, 0xa5, 0xa5, 0xa5]);
+        let whole: Vec<_> = iter(&batch).collect::<io::Result<_>>().unwrap();
+        assert_eq!(whole, [&b"abc"[..], b"defgh"]);
+        assert!(iter(&batch[..6]).next().unwrap().is_err(), "cut within padding");
     }
 }

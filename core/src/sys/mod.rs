@@ -6,6 +6,7 @@
 
 pub mod fake;
 pub mod frames;
+pub mod inet;
 pub mod links;
 pub mod linux;
 pub mod network;
@@ -13,12 +14,14 @@ pub mod precompiled;
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
+pub use inet::{TcpAccept, TcpConnection, UDP_HEADER, UdpHeader, UdpSent, UdpSocket};
 pub use links::{Address, Link, LinkTable, Neighbour, Route};
 
 /// A future that can be handed around.
@@ -93,6 +96,27 @@ pub trait Kernel: Send + Sync {
     /// EPROTONOSUPPORT.
     fn open_netlink(&self, family: u8) -> io::Result<Arc<dyn NetlinkSocket>>;
 
+    /// A UDP socket that listens on an interface. Must be called where it will be used.
+    ///
+    /// # Errors
+    /// ENODEV, EADDRINUSE, EAFNOSUPPORT.
+    fn listen_udp(&self, interface: &str, port: u16) -> io::Result<Arc<dyn UdpSocket>>;
+
+    /// A UDP socket that talks to one peer. Must be called where it will be used.
+    ///
+    /// # Errors
+    /// ENETUNREACH, EAFNOSUPPORT.
+    fn connect_udp(&self, remote: SocketAddr) -> io::Result<Arc<dyn UdpSocket>>;
+
+    /// A TCP socket that listens on an interface. Must be called where it will be used.
+    ///
+    /// # Errors
+    /// ENODEV, EADDRINUSE, EAFNOSUPPORT.
+    fn listen_tcp(&self, interface: &str, port: u16) -> io::Result<Arc<dyn TcpAccept>>;
+
+    /// A TCP connection to a peer. Must be awaited where it will be used.
+    fn connect_tcp(&self, remote: SocketAddr) -> BoxFuture<'static, io::Result<Arc<dyn TcpConnection>>>;
+
     /// The number of a family of generic netlink; none where there is no such family.
     fn generic_family(&self, _name: &str) -> Option<u16> {
         None
@@ -104,25 +128,50 @@ pub trait Kernel: Send + Sync {
 
 pub use linux::wireguard::{Peer as WireGuardPeer, Settings as WireGuardSettings};
 
+/// What the kernel leaves to a tun device's holder, each with all before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offloads {
+    /// Nothing.
+    #[default]
+    None,
+    /// Checksums.
+    Checksum,
+    /// Segmentation of TCP.
+    Tcp,
+    /// Segmentation of UDP.
+    Udp,
+}
+
+/// What went through a tun device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunCounters {
+    /// Packets that the kernel gave.
+    pub received: u64,
+    /// Frames that the kernel took.
+    pub sent: u64,
+    /// Frames that it refused, and malformed ones.
+    pub dropped: u64,
+}
+
 /// A tun device that is held. Batches are those of [`frames`]; each frame begins with a virtio_net_hdr of 10 bytes.
 pub trait TunDevice: Send + Sync {
     /// Its interface.
     fn index(&self) -> u32;
 
-    /// Waits for packets and takes those that are there, about `max` bytes. Dropping the future loses nothing.
-    fn receive(&self, max: usize) -> BoxFuture<'_, io::Result<Vec<u8>>>;
+    /// The offloads in use.
+    fn offloads(&self) -> Offloads;
 
-    /// Hands packets to the kernel. EINVAL where the batch is malformed.
-    fn send(&self, batch: Vec<u8>) -> BoxFuture<'_, io::Result<Written>>;
-}
+    /// Fills `into` with the packets that are there, as many as fit, each with `headroom` bytes of padding in front, and
+    /// gives how many bytes that came to; waits for the first. Must be called where the device was opened. ENOBUFS where
+    /// not even one fits for certain.
+    fn poll_receive(&self, cx: &mut Context<'_>, into: &mut [u8], headroom: usize) -> Poll<io::Result<usize>>;
 
-/// What became of a batch for a tun device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Frames that were taken.
-    pub frames: u32,
-    /// Frames that were refused.
-    pub dropped: u32,
+    /// Hands packets to the kernel; what it does not take, and what is malformed, is dropped and counted. EBADFD when
+    /// the device is gone.
+    fn send(&self, batch: &[u8]) -> io::Result<()>;
+
+    /// What went through it.
+    fn counters(&self) -> TunCounters;
 }
 
 /// A raw IPv4 socket. Batches are those of [`frames`], of whole packets.

@@ -7,6 +7,7 @@
 mod options;
 mod read;
 
+pub(crate) use options::unusable;
 pub use portreeve_config::{Pattern, PatternError};
 
 use core::fmt::Write as _;
@@ -49,6 +50,33 @@ impl Lifetime {
     }
 }
 
+/// Where options come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin<T, L> {
+    /// They are written here.
+    Written(Vec<T>),
+    /// `Auto`: other plugins publish them.
+    Published {
+        /// What each is advertised with.
+        lifetime: L,
+    },
+}
+
+impl<T, L> Origin<T, L> {
+    /// What is written.
+    pub(crate) fn written(&self) -> &[T] {
+        match self {
+            Self::Written(list) => list,
+            Self::Published { .. } => &[],
+        }
+    }
+
+    /// Whether it is `Auto`.
+    const fn is_published(&self) -> bool {
+        matches!(self, Self::Published { .. })
+    }
+}
+
 /// What one interface advertises, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceConfig {
@@ -70,9 +98,9 @@ pub struct InterfaceConfig {
     pub(crate) final_advertisements: bool,
     pub(crate) prefixes: Vec<PrefixConfig>,
     pub(crate) routes: Vec<RouteConfig>,
-    pub(crate) rdnss: Vec<RdnssConfig>,
+    pub(crate) rdnss: Origin<RdnssConfig, Lifetime>,
     pub(crate) dnssl: Vec<DnsslConfig>,
-    pub(crate) pref64: Vec<Pref64Config>,
+    pub(crate) pref64: Origin<Pref64Config, u16>,
     pub(crate) captive_portal: Option<String>,
     pub(crate) advertisement_interval_option: bool,
 }
@@ -98,9 +126,9 @@ impl Default for InterfaceConfig {
             final_advertisements: true, // RFC 4861 section 6.2.5
             prefixes: Vec::new(),
             routes: Vec::new(),
-            rdnss: Vec::new(),
+            rdnss: Origin::Written(Vec::new()),
             dnssl: Vec::new(),
-            pref64: Vec::new(),
+            pref64: Origin::Written(Vec::new()),
             captive_portal: None,
             advertisement_interval_option: false, // RFC 6275 section 7.3
         }
@@ -212,8 +240,21 @@ impl Config {
 
     /// Whether any interface advertises the prefixes that it has or is given (`::/64`).
     pub fn follows_own_prefixes(&self) -> bool {
-        let all = self.exact.values().chain(self.globs.iter().map(|(_, config)| config));
-        all.flat_map(|config| &config.prefixes).any(PrefixConfig::is_own)
+        self.all().flat_map(|config| &config.prefixes).any(PrefixConfig::is_own)
+    }
+
+    /// Whether any interface advertises the NAT64 prefixes that other plugins publish (`pref64: Auto`).
+    pub fn follows_nat64_prefixes(&self) -> bool {
+        self.all().any(|config| config.pref64.is_published())
+    }
+
+    /// Whether any interface advertises the DNS servers that other plugins publish (`rdnss: Auto`).
+    pub fn follows_servers(&self) -> bool {
+        self.all().any(|config| config.rdnss.is_published())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &InterfaceConfig> {
+        self.exact.values().chain(self.globs.iter().map(|(_, config)| config)).map(Arc::as_ref)
     }
 
     /// The names that are no globs.
@@ -256,18 +297,20 @@ fn describe(interface: &InterfaceConfig) -> String {
     if !prefixes.is_empty() {
         parts.push(format!("prefixes {}", prefixes.join(", ")));
     }
-    let servers = interface.rdnss.iter().map(|rdnss| rdnss.servers.len()).sum();
+    let servers = interface.rdnss.written().iter().map(|rdnss| rdnss.servers.len()).sum();
     let domains = interface.dnssl.iter().map(|dnssl| dnssl.domains.len()).sum();
-    for (count, what) in [
-        (interface.routes.len(), "route"),
-        (servers, "DNS server"),
-        (domains, "search domain"),
-        (interface.pref64.len(), "NAT64 prefix"),
+    for (count, published, what) in [
+        (interface.routes.len(), false, "route"),
+        (servers, interface.rdnss.is_published(), "DNS server"),
+        (domains, false, "search domain"),
+        (interface.pref64.written().len(), interface.pref64.is_published(), "NAT64 prefix"),
     ] {
+        let plural = if what.ends_with('x') { "es" } else { "s" };
         match count {
+            _ if published => parts.push(format!("published {what}{plural}")),
             0 => {}
             1 => parts.push(format!("1 {what}")),
-            _ => parts.push(format!("{count} {what}{}", if what.ends_with('x') { "es" } else { "s" })),
+            _ => parts.push(format!("{count} {what}{plural}")),
         }
     }
     parts.join("; ")

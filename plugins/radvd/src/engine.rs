@@ -1,7 +1,8 @@
 //! The engine: every interface of the plugin, without a socket and without a clock.
 //!
 //! ```text
-//!   handle_link, handle_packet, handle_timeout, reconfigure, stop          (in, each with `now`)
+//!   handle_link, handle_nat64_prefixes, handle_servers,
+//!   handle_packet, handle_timeout, reconfigure, stop                       (in, each with `now`)
 //!                               │
 //!            poll_event, poll_transmit until None; then sleep to poll_timeout   (out)
 //! ```
@@ -9,14 +10,15 @@
 //! transmits, then the timeout; answers change only by these calls. A spurious call is a no-op. Time must not run
 //! backwards to be useful, but nothing breaks if it does.
 //!
-//! Cost: a packet is one look-up by index; a timer is one step in an ordered index of deadlines. Only `reconfigure`,
-//! `stop`, `status` and `is_drained` visit every interface.
+//! Cost: a packet is one look-up by index; a timer is one step in an ordered index of deadlines. Only what is
+//! published, `reconfigure`, `stop`, `status` and `is_drained` visit every interface.
 
 mod advertisement;
 mod content;
 mod interface;
 mod limit;
 mod output;
+mod published;
 mod routers;
 mod state;
 mod timers;
@@ -29,10 +31,11 @@ pub use interface::{
 };
 pub use limit::{INTERFACE_BURST, INTERFACE_REFILL, MAX_SOURCES, SOURCE_BURST, SOURCE_REFILL};
 pub use output::{MAX_EVENTS, MAX_TRANSMITS};
+pub use published::{MAX_FACTS, MAX_PUBLISHED_NAT64_PREFIXES, MAX_PUBLISHED_SERVERS, PublishedServer};
 pub use routers::{FORGET_AFTER, MAX_ROUTERS, REPORT_INTERVAL};
 pub use types::{
     Counters, Delegated, Event, Inconsistency, InterfaceAddress, InterfaceState, InterfaceStatus, InvalidCounts,
-    LinkState, PrefixStatus, Received, Transmit,
+    LinkState, Nat64Status, PrefixStatus, Received, ServerStatus, Transmit,
 };
 pub use withdrawn::{
     MAX_STALE_PREFIXES, MAX_STALE_TIME, MAX_WITHDRAWN, STALE_VALID_LIFETIME, WITHDRAWAL_ADVERTISEMENTS,
@@ -44,12 +47,15 @@ use crate::config::Config;
 use crate::time::Instant;
 use interface::Interface;
 use output::Output;
+use portreeve_config::Ipv6Prefix;
+use published::Published;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All interfaces of the plugin.
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
+    published: Published,
     interfaces: BTreeMap<u32, Interface>,
     /// Each interface's first deadline, and under which one it stands in `deadlines`.
     deadlines: BTreeSet<(Instant, u32)>,
@@ -69,6 +75,7 @@ impl Engine {
     pub fn new(config: Config, seed: u64, _now: Instant) -> Self {
         Self {
             config,
+            published: Published::default(),
             interfaces: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
@@ -86,8 +93,35 @@ impl Engine {
         let index = link.index;
         let config = self.config.for_interface(&link.name).filter(|_| !self.stopping).cloned();
         let interface = self.interfaces.entry(index).or_insert_with(|| Interface::new(link.clone(), now));
-        interface.set(link, config, now, &mut self.out);
+        let offer = self.published.offer(&link.name);
+        interface.set(link, offer, config, now, &mut self.out);
         self.settle(index, now);
+    }
+
+    /// All NAT64 prefixes that other plugins publish now, at most [`MAX_FACTS`]; those that no host could use are
+    /// passed over. Interfaces with `pref64: Auto` advertise up to [`MAX_PUBLISHED_NAT64_PREFIXES`] of them.
+    pub fn handle_nat64_prefixes(&mut self, prefixes: Vec<Ipv6Prefix>, now: Instant) {
+        self.published.set_nat64_prefixes(prefixes);
+        self.offer(now);
+    }
+
+    /// All DNS servers that other plugins publish now, at most [`MAX_FACTS`]; those that no host could ask are passed
+    /// over. Interfaces with `rdnss: Auto` advertise up to [`MAX_PUBLISHED_SERVERS`] of them.
+    pub fn handle_servers(&mut self, servers: Vec<PublishedServer>, now: Instant) {
+        self.published.set_servers(servers);
+        self.offer(now);
+    }
+
+    /// Tells every interface what is published for it.
+    fn offer(&mut self, now: Instant) {
+        let indexes: Vec<u32> = self.interfaces.keys().copied().collect();
+        for index in indexes {
+            if let Some(interface) = self.interfaces.get_mut(&index) {
+                let offer = self.published.offer(interface.name());
+                interface.set_offer(offer, now, &mut self.out);
+            }
+            self.settle(index, now);
+        }
     }
 
     /// The link is gone; nothing more can be sent on it.
@@ -254,6 +288,8 @@ fn missing(name: &str) -> InterfaceStatus {
         source: None,
         forwarding_off: false,
         prefixes: Vec::new(),
+        servers: Vec::new(),
+        nat64_prefixes: Vec::new(),
         counters: Counters::default(),
         last_advertisement_ago: None,
         next_advertisement_in: None,

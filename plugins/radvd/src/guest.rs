@@ -1,27 +1,25 @@
 //! wasm only: moves links, packets and time between the host and the [`Engine`]. Decides nothing.
 //!
-//! One loop owns everything. It waits for whatever comes first (a request of the core, a change of links, packets,
-//! the engine's timer), hands it to the engine, and then carries out what the engine says. What waits at the
+//! One loop owns everything. It waits for whatever comes first (a request of the core, a change of links or facts,
+//! packets, the engine's timer), hands it to the engine, and then carries out what the engine says. What waits at the
 //! host stays waiting over many turns of the loop; a call that was dropped half way could lose a packet.
-//! Converting is in `guest/links.rs`, `guest/report.rs` and `guest/describe.rs`, sockets are in `guest/sockets.rs`.
+//! Converting is in `guest/links.rs`, `guest/facts.rs`, `guest/report.rs` and `guest/describe.rs`, sockets are in
+//! `guest/sockets.rs`.
 
 mod describe;
+mod facts;
 mod links;
 mod metrics;
 mod report;
 mod sockets;
 
-use std::rc::Rc;
-
-use portreeve_sdk::facts::{Fact, Kind, Watch};
 use portreeve_sdk::futures::{FutureExt, select_biased};
-use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{
-    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, Standing, Timer, clock, diagnostics,
-    random,
+    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, random,
 };
 
 use crate::{Config, Engine, Instant};
+use facts::{Followed, hand_over};
 use links::LinkBook;
 use metrics::Metrics;
 use sockets::Sockets;
@@ -43,9 +41,10 @@ impl Plugin for Radvd {
         let config = parse(&section)?;
         let mut book = LinkBook::default();
         let follows = book.follow(&config)?;
-        let mut given = Standing::default();
-        follow_given(&config, &mut given)?;
-        let mut engine = Engine::new(config, random::number(), now());
+        let mut engine = Engine::new(config.clone(), random::number(), now());
+        let mut facts = Followed::default();
+        // Before the links: the first advertisement has what is published already.
+        facts.follow(&config, &mut book, &mut engine).await?;
         let mut sockets = Sockets::default();
         let mut metrics = Metrics::default();
         let mut timer = Timer::default();
@@ -66,12 +65,7 @@ impl Plugin for Radvd {
             select_biased! {
                 request = requests.next().fuse() => match request {
                     Request::Reconfigure(section, reply) => {
-                        let done = parse(&section).and_then(|config| {
-                            book.follow(&config)?;
-                            follow_given(&config, &mut given)?;
-                            engine.reconfigure(config, now());
-                            Ok(())
-                        });
+                        let done = reconfigure(&section, &mut book, &mut facts, &mut engine).await;
                         // The answer ends the grants of the old section: interfaces that left it take leave first.
                         changing = Some((reply, done));
                     }
@@ -79,7 +73,7 @@ impl Plugin for Radvd {
                     Request::Stop => break,
                 },
                 () = book.apply(&mut engine).fuse() => metrics.note(now()),
-                facts = given.next().fuse() => book.give(facts, &mut engine),
+                told = facts.next().fuse() => hand_over(told, &mut book, &mut engine),
                 packets = sockets.receive().fuse() => {
                     sockets.hand_over(packets, &mut engine);
                     metrics.note(now());
@@ -99,17 +93,17 @@ impl Plugin for Radvd {
     }
 }
 
-/// Follows the prefixes that interfaces are given, if any interface advertises its own.
-fn follow_given(config: &Config, given: &mut Standing<Vec<Fact>>) -> Result<(), Failure> {
-    if given.is_set() || !config.follows_own_prefixes() {
-        return Ok(());
-    }
-    let failed = |code: ErrorCode| Failure::Other(format!("cannot follow delegated prefixes: {}", code.name()));
-    let watch = Rc::new(Watch::open(&[Kind::DelegatedPrefix]).map_err(failed)?);
-    *given = Standing::new(move || {
-        let watch = watch.clone();
-        async move { watch.next().await }
-    });
+async fn reconfigure(
+    section: &str,
+    book: &mut LinkBook,
+    facts: &mut Followed,
+    engine: &mut Engine,
+) -> Result<(), Failure> {
+    let config = parse(section)?;
+    book.follow(&config)?;
+    facts.follow(&config, book, engine).await?;
+    facts.unfollow(&config);
+    engine.reconfigure(config, now());
     Ok(())
 }
 

@@ -9,9 +9,10 @@
 //! |---|---|
 //! | `config.rs`, `config/` | the section of router.ron: raw text to legal values, every mistake in one go |
 //! | `engine.rs` | [`Engine`]: all interfaces, queues, the timer index; the only type a shim talks to |
-//! | `engine/interface.rs`, `engine/interface/` | one interface: when it sends what; `send.rs`, `receive.rs` |
+//! | `engine/interface.rs`, `engine/interface/` | one interface: when it sends what, and its status |
 //! | `engine/state.rs` | the state machine of one interface, pure |
 //! | `engine/content.rs` | what shall be advertised now: configuration and link, resolved |
+//! | `engine/published.rs` | what other plugins publish, and which of it an interface may advertise |
 //! | `engine/withdrawn.rs` | what is no longer advertised and must be taken back from the hosts |
 //! | `engine/advertisement.rs` | content to bytes: options, lifetimes, splitting |
 //! | `engine/limit.rs` | token buckets against floods of solicitations |

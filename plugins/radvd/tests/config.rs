@@ -195,6 +195,41 @@ fn nat64_prefixes_are_checked() {
 }
 
 #[test]
+fn auto_stands_for_what_is_published_and_is_followed_only_where_it_is_written() {
+    accepted("pref64: Auto, rdnss: Auto");
+    accepted("pref64: Auto(lifetime: \"65528s\"), rdnss: Auto(lifetime: \"infinity\")");
+    accepted("max_interval: \"65535s\", pref64: Auto");
+    refused("pref64: Auto(lifetime: \"65529s\")", "\"65529s\"", "18h12m8s");
+    refused("rdnss: Auto(lifetime: \"1500ms\")", "\"1500ms\"", "\"2s\"");
+    refused("rdnss: Auto(lifetim: \"1h\")", "lifetim", "`lifetime`");
+    refused("rdnss: Auto(servers: [\"::\"])", "servers", "");
+    warned("pref64: Auto(lifetime: \"1m\")", "\"1m\"");
+    warned("rdnss: Auto(lifetime: \"1m\")", "\"1m\"");
+    for field in ["pref64", "rdnss"] {
+        for wrong in ["auto", "\"Auto\"", "(lifetime: \"1h\")", "{}"] {
+            refused(&format!("{field}: {wrong}"), wrong, "`Auto`");
+        }
+        refused(&format!("{field}: [Auto]"), "Auto", "");
+    }
+    let follows = |fields: &str| (lan0(fields).follows_nat64_prefixes(), lan0(fields).follows_servers());
+    assert_eq!(follows("pref64: [(prefix: \"64:ff9b::/96\")], rdnss: [(servers: [\"::\"])]"), (false, false));
+    assert_eq!(follows(""), (false, false));
+    assert_eq!(follows("pref64: Auto"), (true, false));
+    assert_eq!(follows("rdnss: Auto"), (false, true));
+    assert_eq!(
+        summary(&lan0("pref64: Auto, rdnss: Auto")),
+        "lan0: default router for 30m; every 3m18s to 10m; published DNS servers; published NAT64 prefixes\n"
+    );
+}
+
+#[test]
+fn the_example_of_the_manifest_is_legal() {
+    let (config, warnings) = Config::parse(include_str!("../src/guest/example.ron")).unwrap();
+    assert_eq!(warnings, []);
+    assert!(config.follows_nat64_prefixes() && config.follows_servers() && config.follows_own_prefixes());
+}
+
+#[test]
 fn many_mistakes_are_reported_at_once_in_the_order_of_the_text() {
     let text = r#"(
   interfaces: {

@@ -4,16 +4,18 @@
 mod common;
 
 use common::*;
-use portreeve_radvd::engine::{FINAL_INTERVAL, LinkState};
+use portreeve_config::Ipv6Prefix;
+use portreeve_radvd::engine::{FINAL_INTERVAL, LinkState, PublishedServer};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const CONFIGS: [&str; 4] = [
+const CONFIGS: [&str; 5] = [
     "(interfaces: {\"lan*\": (prefixes: {\"::/64\": ()}, max_interval: \"4s\")})",
     "(interfaces: {\"lan0\": (prefixes: {\"2001:db8:60::/64\": (decrement: true)}, solicited_unicast: false)})",
     "(interfaces: {\"lan0\": (strict_rs_delay: true, rdnss: [(servers: [\"::\"])]), \"lan1\": (unicast_only: true)})",
     "(interfaces: {\"lan1\": (max_interval: \"9s\", routes: {\"::/0\": ()})})",
+    "(interfaces: {\"lan*\": (max_interval: \"9s\", pref64: Auto, rdnss: Auto)})",
 ];
 
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ enum Step {
     Timeout,
     Error(u32),
     Reconfigure(usize),
+    Nat64(Vec<u8>),
+    Servers(Vec<u16>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -47,6 +51,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Timeout),
         index.prop_map(Step::Error),
         (0..CONFIGS.len()).prop_map(Step::Reconfigure),
+        proptest::collection::vec(0..129_u8, 0..20).prop_map(Step::Nat64),
+        proptest::collection::vec(0..30_u16, 0..30).prop_map(Step::Servers),
     ]
 }
 
@@ -75,6 +81,19 @@ fn apply(lab: &mut Lab, step: Step) {
         }
         Step::Error(index) => lab.engine.handle_transmit_error(index, "ff02::1".parse().unwrap(), lab.now),
         Step::Reconfigure(n) => lab.reconfigure(config(CONFIGS[n])),
+        Step::Nat64(lengths) => {
+            let prefixes = lengths
+                .into_iter()
+                .map(|length| Ipv6Prefix::containing("2001:db8::7".parse().unwrap(), length))
+                .collect();
+            lab.engine.handle_nat64_prefixes(prefixes, lab.now);
+            lab.poll();
+        }
+        Step::Servers(list) => {
+            let server = |n: u16| PublishedServer { key: format!("dns/lan{}", n % 4), address: host(n) };
+            lab.engine.handle_servers(list.into_iter().map(server).collect(), lab.now);
+            lab.poll();
+        }
     }
 }
 

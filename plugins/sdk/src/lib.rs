@@ -43,7 +43,7 @@
 //!
 //! Map: `bindings` (the WIT package as Rust), `plugin` (the trait, the requests, the export), `log`
 //! (records with fields), `convert` (addresses to std and back), `network` (a stated network, and the calls of that
-//! interface), `standing` (calls that wait over many turns of the loop, timers). `config` reads sections and is the same crate on
+//! interface), `tun` (devices and their batches of packets), `standing` (calls that wait over many turns of the loop, timers). `config` reads sections and is the same crate on
 //! every target; all else exists only inside a component, so engines are tested natively without it.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
@@ -61,6 +61,8 @@ pub mod network;
 mod plugin;
 #[cfg(target_arch = "wasm32")]
 mod standing;
+#[cfg(target_arch = "wasm32")]
+pub mod tun;
 
 #[cfg(target_arch = "wasm32")]
 pub use self::{
@@ -69,7 +71,7 @@ pub use self::{
         StorageNeed, Table, TableRange,
     },
     bindings::portreeve::plugin::{
-        clock, facts, instance, links, metrics, names, netlink, random, raw_ip, storage, tun, types,
+        clock, facts, instance, links, metrics, names, netlink, random, raw_ip, storage, types,
     },
     convert::{ip, ip_address, ipv6, ipv6_address},
     log::{Level, emit},

@@ -5,6 +5,7 @@
 //! polls both, one packet for each system call, no offloads, no check of anything. [`offload`] is Portreeve's own data
 //! path and system calls without the sandbox: what the sandbox costs is the difference.
 
+use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Instant;
@@ -107,17 +108,18 @@ pub fn offload(interface: &str, local: Ipv4Addr, remote: Ipv4Addr) -> Result<std
 type Ended = std::io::Result<std::convert::Infallible>;
 
 async fn outwards(mut path: DataPath, device: &dyn TunDevice, socket: &dyn Ipv4Socket) -> Ended {
-    let (start, mut room) = (Instant::now(), 0);
+    let (start, mut room, mut batch) = (Instant::now(), 0, vec![0; BATCH]);
     loop {
-        let batch = device.receive(BATCH).await?;
+        let length = poll_fn(|cx| device.poll_receive(cx, &mut batch, 0)).await?;
+        let batch = &batch[..length];
         let (mut out, mut back) = (Vec::with_capacity(room), Vec::new());
-        path.encapsulate(&batch, &mut out, &mut back, since(start));
+        path.encapsulate(batch, &mut out, &mut back, since(start));
         room = room.max(out.len());
         if !out.is_empty() {
             socket.send(out).await?;
         }
         if !back.is_empty() {
-            device.send(back).await?;
+            device.send(&back)?;
         }
     }
 }
@@ -130,7 +132,7 @@ async fn inwards(mut path: DataPath, device: &dyn TunDevice, socket: &dyn Ipv4So
         path.decapsulate(&batch, &mut out, since(start));
         room = room.max(out.len());
         if !out.is_empty() {
-            device.send(out).await?;
+            device.send(&out)?;
         }
     }
 }

@@ -73,6 +73,12 @@ impl Prefix {
         Self { address, length: length.min(Family::of(address).bits()) }
     }
 
+    /// Of one address.
+    #[must_use]
+    pub const fn host(address: IpAddr) -> Self {
+        Self { address, length: Family::of(address).bits() }
+    }
+
     /// The same without the bits behind `length`.
     #[must_use]
     pub fn network(self) -> Self {

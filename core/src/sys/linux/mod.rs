@@ -1,7 +1,7 @@
 //! Linux behind the [`Kernel`] trait: route netlink for what there is, raw sockets for packets.
 //!
 //! `mirror` keeps the table of links and addresses, `convert` turns netlink messages into plain values, `network` reads and
-//! changes what there is for reconciling, `icmpv6`, `ipv4`, `netlink` and `tun` are what packets go through, `sysctl`,
+//! changes what there is for reconciling, `icmpv6`, `ipv4`, `netlink`, `tcp`, `tun` and `udp` are what packets go through, `sysctl`,
 //! `modules` and `wireguard` what their names say, `process` what concerns our own process and machine.
 #![expect(unsafe_code, reason = "AsyncFd asks for a promise")]
 
@@ -14,11 +14,13 @@ mod netlink;
 pub mod network;
 pub mod process;
 mod sysctl;
+mod tcp;
 mod tun;
+mod udp;
 pub mod wireguard;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, PoisonError};
 
@@ -31,8 +33,8 @@ use tokio::task::spawn_blocking;
 
 use super::network::{Change, Changed, Found, Hardware, Refusal};
 use super::{
-    BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, LinkTable, Neighbour, NetlinkSocket, Route, TunDevice,
-    WireGuardSettings,
+    BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, LinkTable, Neighbour, NetlinkSocket, Route, TcpAccept, TcpConnection,
+    TunDevice, UdpSocket, WireGuardSettings,
 };
 
 /// The kernel of this network namespace.
@@ -158,6 +160,22 @@ impl Kernel for LinuxKernel {
         remote: Option<Ipv4Addr>,
     ) -> io::Result<Arc<dyn Ipv4Socket>> {
         Ok(Arc::new(ipv4::Socket::open(protocol, local, remote)?))
+    }
+
+    fn listen_udp(&self, interface: &str, port: u16) -> io::Result<Arc<dyn UdpSocket>> {
+        Ok(Arc::new(udp::Socket::listen(interface, port)?))
+    }
+
+    fn connect_udp(&self, remote: SocketAddr) -> io::Result<Arc<dyn UdpSocket>> {
+        Ok(Arc::new(udp::Socket::connect(remote)?))
+    }
+
+    fn listen_tcp(&self, interface: &str, port: u16) -> io::Result<Arc<dyn TcpAccept>> {
+        Ok(Arc::new(tcp::Listener::listen(interface, port)?))
+    }
+
+    fn connect_tcp(&self, remote: SocketAddr) -> BoxFuture<'static, io::Result<Arc<dyn TcpConnection>>> {
+        Box::pin(tcp::Connection::connect(remote))
     }
 
     fn generic_family(&self, name: &str) -> Option<u16> {

@@ -1,20 +1,20 @@
 //! Tun devices with segmentation offload: made to last, opened to exchange frames.
 //!
-//! A device is opened with IFF_VNET_HDR and TUNSETOFFLOAD, so that one frame can stand for up to 64 KiB of TCP. It is
-//! made persistent: when its holder ends, addresses and routes on it stay, only its carrier goes.
+//! A device is opened with IFF_VNET_HDR and TUNSETOFFLOAD, so that one frame can stand for up to 64 KiB of TCP or UDP, as far
+//! as the kernel has it. It is made persistent: when its holder ends, addresses and routes on it stay, only its carrier goes.
 #![expect(unsafe_code, reason = "the ioctls of /dev/net/tun have no safe wrapper")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::register;
-use crate::sys::{BoxFuture, TunDevice, Written, frames};
+use crate::sys::{Offloads, TunCounters, TunDevice, frames};
 
 /// Bytes of struct virtio_net_hdr.
 pub const VNET_HEADER: usize = 10;
@@ -29,6 +29,12 @@ const TUN_F_CSUM: libc::c_ulong = 0x01;
 const TUN_F_TSO4: libc::c_ulong = 0x02;
 const TUN_F_TSO6: libc::c_ulong = 0x04;
 const TUN_F_TSO_ECN: libc::c_ulong = 0x08;
+const TUN_F_USO4: libc::c_ulong = 0x20;
+const TUN_F_USO6: libc::c_ulong = 0x40;
+/// From linux/virtio_net.h.
+const NEEDS_CSUM: u8 = 1;
+const GSO_UDP_L4: u8 = 5;
+const GSO_ECN: u8 = 0x80;
 
 nix::ioctl_write_int_bad!(tunsetoffload, 0x4004_54d0u32 as libc::Ioctl);
 nix::ioctl_write_int_bad!(tunsetpersist, 0x4004_54cbu32 as libc::Ioctl);
@@ -90,8 +96,26 @@ fn attach(name: &str) -> io::Result<File> {
 pub struct Device {
     file: AsyncFd<File>,
     index: u32,
-    scratch: Mutex<Vec<u8>>,
+    offloads: AtomicU8,
+    /// GSO frames in a row that the kernel did not understand.
+    refused: AtomicU32,
+    received: AtomicU64,
+    sent: AtomicU64,
+    dropped: AtomicU64,
 }
+
+/// The ladder, with the flags of TUNSETOFFLOAD. Some kernels know less, some (6.6.44, 6.10.3 and vendors') take a flag
+/// and refuse the frames.
+const LADDER: [(Offloads, libc::c_ulong); 4] = [
+    (Offloads::Udp, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6),
+    (Offloads::Tcp, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN),
+    (Offloads::Checksum, TUN_F_CSUM),
+    (Offloads::None, 0),
+];
+/// For tests and diagnosis: `none`, `checksum`, `tcp` or `udp` in this variable is the most that is used.
+const MOST: &str = "PORTREEVE_TUN_OFFLOADS";
+/// So many refused frames in a row mean that the kernel does not take their kind, not that one was malformed.
+const REFUSALS: u32 = 16;
 
 impl Device {
     /// Takes hold of a device that is there; must be called inside the runtime that will use it.
@@ -102,10 +126,64 @@ impl Device {
         // TUNSETIFF would make it.
         let index = nix::net::if_::if_nametoindex(name)?;
         let file = attach(name)?;
-        let offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+        let most = std::env::var(MOST).ok().and_then(|word| named(&word)).unwrap_or(Offloads::Udp);
+        let offloads = climb(&file, most)?;
+        Ok(Self {
+            file: register(file)?,
+            index,
+            offloads: AtomicU8::new(offloads as u8),
+            refused: AtomicU32::default(),
+            received: AtomicU64::default(),
+            sent: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+        })
+    }
+
+    /// A frame was refused as illegal. When that goes on, the kernel is told to keep such packets to itself: what it
+    /// gives from then on can be given back.
+    fn step_down(&self, frame: &[u8]) {
+        let needs = match frame {
+            [_, gso, ..] if gso & !GSO_ECN == GSO_UDP_L4 => Offloads::Udp,
+            [_, gso, ..] if *gso != 0 => Offloads::Tcp,
+            [flags, ..] if flags & NEEDS_CSUM != 0 => Offloads::Checksum,
+            _ => return,
+        };
+        if self.refused.fetch_add(1, Ordering::Relaxed) + 1 < REFUSALS || self.offloads() < needs {
+            return;
+        }
+        self.refused.store(0, Ordering::Relaxed);
+        let below = LADDER.iter().map(|(offloads, _)| *offloads).find(|offloads| *offloads < needs);
+        if let Ok(offloads) = climb(self.file.get_ref(), below.unwrap_or_default()) {
+            self.offloads.store(offloads as u8, Ordering::Relaxed);
+            tracing::warn!(
+                index = self.index,
+                ?offloads,
+                "the kernel refuses frames of a tun device: fewer offloads are used"
+            );
+        }
+    }
+}
+
+/// Sets the most offloads that the kernel takes, at most `most`.
+fn climb(file: &File, most: Offloads) -> io::Result<Offloads> {
+    let mut last = io::Error::from_raw_os_error(libc::EINVAL);
+    for (offloads, flags) in LADDER.into_iter().filter(|(offloads, _)| *offloads <= most) {
         // SAFETY: the descriptor is open, and the request takes an integer.
-        unsafe { tunsetoffload(file.as_raw_fd(), offloads as libc::c_int) }?;
-        Ok(Self { file: register(file)?, index, scratch: Mutex::default() })
+        match unsafe { tunsetoffload(file.as_raw_fd(), flags as libc::c_int) } {
+            Ok(_) => return Ok(offloads),
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+fn named(word: &str) -> Option<Offloads> {
+    match word {
+        "none" => Some(Offloads::None),
+        "checksum" => Some(Offloads::Checksum),
+        "tcp" => Some(Offloads::Tcp),
+        "udp" => Some(Offloads::Udp),
+        _ => None,
     }
 }
 
@@ -114,45 +192,68 @@ impl TunDevice for Device {
         self.index
     }
 
-    fn receive(&self, max: usize) -> BoxFuture<'_, io::Result<Vec<u8>>> {
-        Box::pin(async move {
-            loop {
-                let mut ready = self.file.readable().await?;
-                let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut batch = frames::Writer::new(&mut scratch, max.max(frames::LENGTH + MAX_FRAME));
-                while batch.has_room(MAX_FRAME) {
-                    match ready.try_io(|file| batch.push(|buffer| file.get_ref().read(buffer))) {
-                        Ok(Ok(())) => {}
-                        // What came in before the error is given first; the error comes again.
-                        Ok(Err(error)) if batch.batch().is_empty() => return Err(error),
-                        Ok(Err(_)) | Err(_) => break,
-                    }
-                }
-                if !batch.batch().is_empty() {
-                    return Ok(batch.batch().to_vec());
-                }
-            }
-        })
+    fn offloads(&self) -> Offloads {
+        let number = self.offloads.load(Ordering::Relaxed);
+        LADDER.iter().map(|(offloads, _)| *offloads).find(|offloads| *offloads as u8 == number).unwrap_or_default()
     }
 
-    fn send(&self, batch: Vec<u8>) -> BoxFuture<'_, io::Result<Written>> {
-        Box::pin(async move {
-            let mut written = Written::default();
-            for frame in frames::iter(&batch) {
-                let frame = frame?;
-                match self.file.get_ref().write(frame) {
-                    Ok(_) => written.frames += 1,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let sent = self.file.async_io(Interest::WRITABLE, |mut file| file.write(frame)).await;
-                        if sent.is_ok() { written.frames += 1 } else { written.dropped += 1 }
-                    }
-                    Err(error) if matches!(error.raw_os_error(), Some(libc::EBADFD | libc::ENODEV)) => {
-                        return Err(error);
-                    }
-                    Err(_) => written.dropped += 1,
+    fn poll_receive(&self, cx: &mut Context<'_>, into: &mut [u8], headroom: usize) -> Poll<io::Result<usize>> {
+        let mut batch = frames::Writer::over(into, headroom);
+        if !batch.has_room(MAX_FRAME) {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(libc::ENOBUFS)));
+        }
+        let mut packets = 0;
+        while packets == 0 {
+            let mut ready = ready!(self.file.poll_read_ready(cx))?;
+            while batch.has_room(MAX_FRAME) {
+                match ready.try_io(|file| batch.push(|buffer| file.get_ref().read(buffer))) {
+                    Ok(Ok(())) => packets += 1,
+                    // What came in before the error is given first; the error comes again.
+                    Ok(Err(error)) if packets == 0 => return Poll::Ready(Err(error)),
+                    Ok(Err(_)) | Err(_) => break,
                 }
             }
-            Ok(written)
-        })
+        }
+        self.received.fetch_add(packets, Ordering::Relaxed);
+        Poll::Ready(Ok(batch.batch().len()))
+    }
+
+    fn send(&self, batch: &[u8]) -> io::Result<()> {
+        let (mut sent, mut dropped, mut gone) = (0, 0, None);
+        for frame in frames::iter(batch) {
+            let Ok(frame) = frame else {
+                dropped += 1;
+                break;
+            };
+            match self.file.get_ref().write(frame) {
+                Ok(_) => {
+                    sent += 1;
+                    if frame.get(1).is_some_and(|gso| *gso != 0) {
+                        self.refused.store(0, Ordering::Relaxed);
+                    }
+                }
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EBADFD | libc::ENODEV)) => {
+                    gone = Some(error);
+                    break;
+                }
+                Err(error) => {
+                    dropped += 1;
+                    if error.raw_os_error() == Some(libc::EINVAL) {
+                        self.step_down(frame);
+                    }
+                }
+            }
+        }
+        self.sent.fetch_add(sent, Ordering::Relaxed);
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        gone.map_or(Ok(()), Err)
+    }
+
+    fn counters(&self) -> TunCounters {
+        TunCounters {
+            received: self.received.load(Ordering::Relaxed),
+            sent: self.sent.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+        }
     }
 }

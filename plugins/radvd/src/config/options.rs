@@ -4,7 +4,7 @@
 //! interface take its maximum interval as finally read, whatever the order in the file.
 
 use super::read::{flags, lifetime, preference, whole_seconds};
-use super::{DnsslConfig, InterfaceConfig, Lifetime, Pref64Config, PrefixConfig, RdnssConfig, RouteConfig};
+use super::{DnsslConfig, InterfaceConfig, Lifetime, Origin, Pref64Config, PrefixConfig, RdnssConfig, RouteConfig};
 use portreeve_config::{Diagnostics, Fields, Ipv6Prefix, PrefixError, Span, Spanned, Value, duration};
 use portreeve_packet::nd::{DomainName, Pref64, Preference, Rdnss, is_pref64_length};
 use std::net::Ipv6Addr;
@@ -90,9 +90,19 @@ pub(super) fn routes(f: &mut Fields<'_>, config: &mut InterfaceConfig, d: &mut D
 }
 
 pub(super) fn rdnss(f: &mut Fields<'_>, config: &mut InterfaceConfig, d: &mut Diagnostics) {
-    let Some(list) = f.take("rdnss") else { return };
+    let list = match f.take("rdnss").and_then(|value| form(value, d)) {
+        Some(Form::List(list)) => list,
+        Some(Form::Auto(mut fields)) => {
+            let lifetime = option_lifetime(fields.take("lifetime"), config, d);
+            fields.finish(d);
+            config.rdnss = Origin::Published { lifetime };
+            return;
+        }
+        None => return,
+    };
     let mut seen = Vec::new();
-    for value in list.list(d) {
+    let mut written = Vec::new();
+    for value in list {
         let Some(mut fields) = value.fields(d) else { continue };
         let lifetime = option_lifetime(fields.take("lifetime"), config, d);
         let mut servers = Vec::new();
@@ -112,8 +122,9 @@ pub(super) fn rdnss(f: &mut Fields<'_>, config: &mut InterfaceConfig, d: &mut Di
             bound(list, servers.len(), Rdnss::MAX_SERVERS, "server", d);
         }
         fields.finish(d);
-        config.rdnss.push(RdnssConfig { servers, lifetime });
+        written.push(RdnssConfig { servers, lifetime });
     }
+    config.rdnss = Origin::Written(written);
 }
 
 pub(super) fn dnssl(f: &mut Fields<'_>, config: &mut InterfaceConfig, d: &mut Diagnostics) {
@@ -141,36 +152,76 @@ pub(super) fn dnssl(f: &mut Fields<'_>, config: &mut InterfaceConfig, d: &mut Di
 }
 
 pub(super) fn pref64(f: &mut Fields<'_>, config: &mut InterfaceConfig, d: &mut Diagnostics) {
-    let Some(list) = f.take("pref64") else { return };
-    for value in list.list(d) {
+    let list = match f.take("pref64").and_then(|value| form(value, d)) {
+        Some(Form::List(list)) => list,
+        Some(Form::Auto(mut fields)) => {
+            if let Some(lifetime) = pref64_lifetime(fields.take("lifetime"), config, d) {
+                config.pref64 = Origin::Published { lifetime };
+            }
+            fields.finish(d);
+            return;
+        }
+        None => return,
+    };
+    let mut written: Vec<Pref64Config> = Vec::new();
+    for value in list {
         let Some(mut fields) = value.fields(d) else { continue };
         let text = fields.require("prefix", d).and_then(|v| v.get::<String>(d));
-        // RFC 8781 section 4.1: 3 * MaxRtrAdvInterval, at most 65,528 s.
-        let default = (config.max_interval * 3).as_secs().min(u64::from(Pref64::MAX_LIFETIME));
-        let written = fields.take("lifetime").and_then(|v| whole_seconds(v, d));
-        if let Some(written) = &written {
-            short_lifetime(Lifetime::from_secs(written.value), written.span, config, d);
-        }
-        let most = duration::format(core::time::Duration::from_secs(Pref64::MAX_LIFETIME.into()));
-        let lifetime = u16::try_from(written.map_or(default, |w| w.value)).ok().filter(|l| *l <= Pref64::MAX_LIFETIME);
-        if let (None, Some(written)) = (lifetime, &written) {
-            let message = "the lifetime of a NAT64 prefix is at most 65528 s";
-            d.error_with_hint(written.span, message, format!("write at most \"{most}\""));
-        }
+        let lifetime = pref64_lifetime(fields.take("lifetime"), config, d);
         fields.finish(d);
         let Some(text) = text else { continue };
         let Some(prefix) = prefix(&text, "64:ff9b::/96", d) else { continue };
         if !is_pref64_length(prefix.length()) {
             let message = format!("a NAT64 prefix cannot be a /{}", prefix.length());
             d.error_with_hint(text.span, message, "its length is 32, 40, 48, 56, 64 or 96 (RFC 6052)");
-        } else if config.pref64.iter().any(|other| other.prefix == prefix) {
+        } else if written.iter().any(|other| other.prefix == prefix) {
             duplicate(text.span, &format!("NAT64 prefix {prefix}"), d);
         } else if usable_prefix(prefix, text.span, d)
             && let Some(lifetime) = lifetime
         {
-            config.pref64.push(Pref64Config { prefix, lifetime });
+            written.push(Pref64Config { prefix, lifetime });
         }
     }
+    config.pref64 = Origin::Written(written);
+}
+
+/// The lifetime of NAT64 prefixes: 3 * MaxRtrAdvInterval unless written, at most 65,528 s (RFC 8781 section 4.1).
+fn pref64_lifetime(value: Option<Value<'_>>, config: &InterfaceConfig, d: &mut Diagnostics) -> Option<u16> {
+    let default = (config.max_interval * 3).as_secs().min(u64::from(Pref64::MAX_LIFETIME));
+    let written = value.and_then(|v| whole_seconds(v, d));
+    if let Some(written) = &written {
+        short_lifetime(Lifetime::from_secs(written.value), written.span, config, d);
+    }
+    let lifetime = u16::try_from(written.map_or(default, |w| w.value)).ok().filter(|l| *l <= Pref64::MAX_LIFETIME);
+    if let (None, Some(written)) = (lifetime, &written) {
+        let most = duration::format(core::time::Duration::from_secs(Pref64::MAX_LIFETIME.into()));
+        let message = "the lifetime of a NAT64 prefix is at most 65528 s";
+        d.error_with_hint(written.span, message, format!("write at most \"{most}\""));
+    }
+    lifetime
+}
+
+/// How options are given.
+enum Form<'a> {
+    /// `Auto` or `Auto(…)`, with these fields.
+    Auto(Fields<'a>),
+    /// One by one.
+    List(Vec<Value<'a>>),
+}
+
+fn form<'a>(value: Value<'a>, d: &mut Diagnostics) -> Option<Form<'a>> {
+    if value.name().is_some_and(|name| name.value == "Auto") {
+        return value.fields(d).map(Form::Auto);
+    }
+    if value.text().starts_with('[') {
+        return Some(Form::List(value.list(d)));
+    }
+    d.error_with_hint(
+        value.span(),
+        "expected a list or `Auto`",
+        "write `[…]`, or `Auto` for what other plugins publish",
+    );
+    None
 }
 
 /// A prefix; one with host bits is answered with the prefix that was meant.
@@ -203,19 +254,7 @@ fn routable(prefix: Ipv6Prefix, span: Span, d: &mut Diagnostics) -> bool {
 
 /// Refuses prefixes that hold addresses no host may have from an advertisement.
 fn usable_prefix(prefix: Ipv6Prefix, span: Span, d: &mut Diagnostics) -> bool {
-    let overlaps = |address: Ipv6Addr, length: u8| {
-        let other = Ipv6Prefix::containing(address, length);
-        other.contains(prefix.address()) || prefix.contains(address)
-    };
-    let kind = if overlaps(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10) {
-        "link-local" // RFC 4861 section 4.6.2
-    } else if overlaps(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8) {
-        "multicast"
-    } else if overlaps(Ipv6Addr::UNSPECIFIED, 127) {
-        "unspecified or loopback"
-    } else {
-        return true;
-    };
+    let Some(kind) = unusable(prefix) else { return true };
     let message = format!("{prefix} holds {kind} addresses and cannot be advertised");
     if prefix.address().is_unspecified() {
         d.error_with_hint(span, message, "write \"::/64\" for the interface's own prefixes");
@@ -223,6 +262,23 @@ fn usable_prefix(prefix: Ipv6Prefix, span: Span, d: &mut Diagnostics) -> bool {
         d.error(span, message);
     }
     false
+}
+
+/// Which addresses it holds that no host may have from an advertisement, if any.
+pub(crate) fn unusable(prefix: Ipv6Prefix) -> Option<&'static str> {
+    let overlaps = |address: Ipv6Addr, length: u8| {
+        let other = Ipv6Prefix::containing(address, length);
+        other.contains(prefix.address()) || prefix.contains(address)
+    };
+    if overlaps(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10) {
+        Some("link-local") // RFC 4861 section 4.6.2
+    } else if overlaps(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8) {
+        Some("multicast")
+    } else if overlaps(Ipv6Addr::UNSPECIFIED, 127) {
+        Some("unspecified or loopback")
+    } else {
+        None
+    }
 }
 
 /// The lifetime of a route, of servers or of domains: 3 * MaxRtrAdvInterval unless written (RFC 8106 section 5.1).

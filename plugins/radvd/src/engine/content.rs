@@ -1,11 +1,15 @@
 //! What shall be advertised on an interface now: its configuration and its link, resolved against each other.
 //!
-//! Here `::/64` becomes the interface's own prefixes, `::` its own address, a lifetime the shorter of what is
-//! configured and what the kernel grants. A [`Content`] has no time of its own: lifetimes that run are kept as the
-//! [`Instant`] they end, so the same content can be turned into bytes again and again.
+//! Here `::/64` becomes the interface's own prefixes, `::` its own address, `Auto` what other plugins publish, a
+//! lifetime the shorter of what is configured and what the kernel grants. A [`Content`] has no time of its own:
+//! lifetimes that run are kept as the [`Instant`] they end, so the same content can be turned into bytes again and
+//! again.
 
+use super::published::Offer;
 use super::types::{InterfaceAddress, LinkState};
-use crate::config::{DnsslConfig, InterfaceConfig, Lifetime, Pref64Config, PrefixConfig, RdnssConfig, RouteConfig};
+use crate::config::{
+    DnsslConfig, InterfaceConfig, Lifetime, Origin, Pref64Config, PrefixConfig, RdnssConfig, RouteConfig,
+};
 use crate::time::Instant;
 use core::time::Duration;
 use portreeve_config::Ipv6Prefix;
@@ -76,11 +80,12 @@ pub(super) struct Content {
 pub(super) type Anchors = BTreeMap<Ipv6Prefix, (Lifetime, Lifetime, Instant)>;
 
 impl Content {
-    /// Resolves `config` on `link`, whose address lifetimes count from `link_at`.
+    /// Resolves `config` on `link`, whose address lifetimes count from `link_at`, with what is published for it.
     pub(super) fn resolve(
         config: &InterfaceConfig,
         link: &LinkState,
         link_at: Instant,
+        offer: &Offer,
         anchors: &mut Anchors,
         now: Instant,
     ) -> Self {
@@ -103,9 +108,9 @@ impl Content {
             interval: config.advertisement_interval_option.then(|| saturating_millis(config.max_interval)),
             prefixes,
             routes: config.routes.clone(),
-            rdnss: resolve_rdnss(config, link),
+            rdnss: resolve_rdnss(config, link, offer),
             dnssl: config.dnssl.clone(),
-            pref64: config.pref64.clone(),
+            pref64: resolve_pref64(config, offer),
             captive_portal: config.captive_portal.clone(),
         }
     }
@@ -248,10 +253,25 @@ fn is_global(address: Ipv6Addr) -> bool {
         && address.to_ipv4_mapped().is_none()
 }
 
-fn resolve_rdnss(config: &InterfaceConfig, link: &LinkState) -> Vec<RdnssConfig> {
+fn resolve_pref64(config: &InterfaceConfig, offer: &Offer) -> Vec<Pref64Config> {
+    match &config.pref64 {
+        Origin::Written(list) => list.clone(),
+        Origin::Published { lifetime } => {
+            let published = |prefix: &Ipv6Prefix| Pref64Config { prefix: *prefix, lifetime: *lifetime };
+            offer.nat64_prefixes.iter().map(published).collect()
+        }
+    }
+}
+
+fn resolve_rdnss(config: &InterfaceConfig, link: &LinkState, offer: &Offer) -> Vec<RdnssConfig> {
     let mut seen = Vec::new();
     let mut resolved = Vec::new();
-    for entry in &config.rdnss {
+    if let Origin::Published { lifetime } = config.rdnss
+        && !offer.servers.is_empty()
+    {
+        resolved.push(RdnssConfig { servers: offer.servers.clone(), lifetime });
+    }
+    for entry in config.rdnss.written() {
         let mut servers = Vec::new();
         for server in &entry.servers {
             let address = if server.is_unspecified() { own_server(link) } else { Some(*server) };

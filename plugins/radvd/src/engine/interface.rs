@@ -1,25 +1,29 @@
 //! One interface: when it sends what (RFC 4861 sections 6.2.2 to 6.2.8).
 //!
-//! Owns the link's state, the timers and counters; decides what a change of link or configuration means. What timers do
-//! is in `interface/send.rs`, what peers cause in `interface/receive.rs`; what an advertisement contains in `content.rs`,
-//! its bytes in `advertisement.rs`. The bytes are kept until something changes, so that answering a solicitation costs a
-//! copy. Every entry point takes `now` and the shared [`Output`].
+//! Owns the link's state, the timers and counters; decides what a change of link, of configuration or of what is
+//! published means. What timers do is in `interface/send.rs`, what peers cause in `interface/receive.rs`, what people
+//! see in `interface/status.rs`; what an advertisement contains in `content.rs`, its bytes in `advertisement.rs`. The
+//! bytes are kept until something changes, so that answering a solicitation costs a copy. Every entry point takes `now`
+//! and the shared [`Output`].
 
 mod receive;
 mod send;
+mod status;
 
 use super::content::{Anchors, Content, source};
 use super::limit::Limiter;
 use super::output::Output;
+use super::published::Offer;
 use super::routers::Routers;
 use super::state::{Input, State};
 use super::timers::{Timer, Timers};
-use super::types::{Counters, Event, InterfaceState, InterfaceStatus, LinkState, PrefixStatus};
+use super::types::{Counters, Event, LinkState};
 use super::withdrawn::Withdrawn;
 use crate::config::InterfaceConfig;
 use crate::time::Instant;
 use core::time::Duration;
 use portreeve_config::Ipv6Prefix;
+use status::public;
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -56,6 +60,10 @@ pub(super) struct Interface {
     link: LinkState,
     /// When `link` was told: its address lifetimes count from here.
     link_at: Instant,
+    /// What is published for it.
+    offer: Offer,
+    /// And what of that is advertised, as reported last.
+    taken: Offer,
     config: Option<Arc<InterfaceConfig>>,
     state: State,
     timers: Timers,
@@ -84,6 +92,8 @@ impl Interface {
         Self {
             link,
             link_at: now,
+            offer: Offer::default(),
+            taken: Offer::default(),
             config: None,
             state: State::Idle,
             timers: Timers::default(),
@@ -124,21 +134,31 @@ impl Interface {
         self.timers.next()
     }
 
-    /// The link is now `link` and its configuration `config`. When both are as before, nothing happens.
+    /// The link is now `link`, with this on offer and this configuration. When all is as before, nothing happens.
     pub(super) fn set(
         &mut self,
         link: LinkState,
+        offer: Offer,
         config: Option<Arc<InterfaceConfig>>,
         now: Instant,
         out: &mut Output,
     ) {
         let reset = link != self.link || has_lifetimes(&link);
-        if !reset && config == self.config {
+        if !reset && offer == self.offer && config == self.config {
             return;
         }
         self.link = link;
         self.link_at = now;
+        self.offer = offer;
         self.configure(config, now, out);
+    }
+
+    /// This is published for the interface now.
+    pub(super) fn set_offer(&mut self, offer: Offer, now: Instant, out: &mut Output) {
+        if offer != self.offer {
+            self.offer = offer;
+            self.configure(self.config.clone(), now, out);
+        }
     }
 
     /// The configuration is now `config`; `None` takes the interface out and deprecates its prefixes.
@@ -219,7 +239,13 @@ impl Interface {
     /// Resolves the content again; whether hosts would learn something new.
     fn renew(&mut self, now: Instant, out: &mut Output) -> bool {
         let Some(config) = &self.config else { return false };
-        let new = Content::resolve(config, &self.link, self.link_at, &mut self.anchors, now);
+        let taken = self.offer.taken(config);
+        if taken != self.taken {
+            let Offer { nat64_prefixes, servers } = taken.clone();
+            out.event(Event::Published { name: self.link.name.clone(), nat64_prefixes, servers });
+            self.taken = taken;
+        }
+        let new = Content::resolve(config, &self.link, self.link_at, &self.taken, &mut self.anchors, now);
         self.cache = None;
         let old = self.content.replace(new);
         let (Some(new), name) = (&self.content, &self.link.name) else { return false };
@@ -305,6 +331,7 @@ impl Interface {
         self.withdrawn = Withdrawn::default();
         self.anchors.clear();
         self.source = None;
+        self.taken = Offer::default();
     }
 
     fn report(&self, state: State, out: &mut Output) {
@@ -329,30 +356,6 @@ impl Interface {
             out.event(Event::TransmitFailed { name, total });
         }
     }
-
-    /// For people; `None` when idle.
-    pub(super) fn status(&self, now: Instant) -> Option<InterfaceStatus> {
-        let status = |p: &super::content::AdvertisedPrefix, withdrawn| {
-            let valid = p.valid.at(now);
-            let preferred_lifetime = p.preferred.at(now).min(valid).wire();
-            PrefixStatus { prefix: p.prefix, valid_lifetime: valid.wire(), preferred_lifetime, withdrawn }
-        };
-        let content = self.content.as_ref().filter(|_| self.state == State::Advertising);
-        let current = content.iter().flat_map(|c| c.prefixes.iter()).map(|p| status(p, false));
-        let withdrawn = self.withdrawn.prefixes(now).map(|p| status(p, true));
-        Some(InterfaceStatus {
-            name: self.link.name.clone(),
-            index: Some(self.link.index),
-            state: public(self.state)?,
-            source: self.source.filter(|_| self.state == State::Advertising),
-            forwarding_off: self.link.forwarding_off,
-            prefixes: current.chain(withdrawn).collect(),
-            counters: self.counters,
-            last_advertisement_ago: self.last_sent.map(|at| now.since(at)),
-            next_advertisement_in: self.timers.get(Timer::Multicast).map(|at| at.since(now)),
-            other_routers: self.routers.addresses(now).collect(),
-        })
-    }
 }
 
 /// Whether its lifetimes count from when it was told, so that even an equal one is news.
@@ -363,14 +366,4 @@ fn has_lifetimes(link: &LinkState) -> bool {
 fn random(least: Duration, most: Duration, out: &mut Output) -> Duration {
     let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(out.rng.u64(micros(least)..=micros(most.max(least))))
-}
-
-const fn public(state: State) -> Option<InterfaceState> {
-    match state {
-        State::Idle => None,
-        State::WaitingForCarrier => Some(InterfaceState::WaitingForCarrier),
-        State::WaitingForAddress => Some(InterfaceState::WaitingForLinkLocalAddress),
-        State::Advertising => Some(InterfaceState::Advertising),
-        State::Stopping => Some(InterfaceState::Stopping),
-    }
 }

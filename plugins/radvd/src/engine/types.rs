@@ -131,6 +131,15 @@ pub enum Event {
         /// The prefix.
         prefix: Ipv6Prefix,
     },
+    /// Of what other plugins publish, this is advertised from now on, and nothing else any more.
+    Published {
+        /// The interface name.
+        name: String,
+        /// NAT64 prefixes.
+        nat64_prefixes: Vec<Ipv6Prefix>,
+        /// DNS servers.
+        servers: Vec<Ipv6Addr>,
+    },
     /// The configured MTU is above the link's, so hosts would ignore it (RFC 4861 section 6.3.4): it is not sent.
     MtuExceedsLink {
         /// The interface name.
@@ -343,6 +352,28 @@ pub struct PrefixStatus {
     pub withdrawn: bool,
 }
 
+/// One advertised DNS server, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// Its address.
+    pub address: Ipv6Addr,
+    /// Seconds hosts may ask it, as advertised now; all ones: for ever.
+    pub lifetime: u32,
+    /// It was taken out and is only advertised to take it back.
+    pub withdrawn: bool,
+}
+
+/// One advertised NAT64 prefix, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nat64Status {
+    /// The prefix.
+    pub prefix: Ipv6Prefix,
+    /// Seconds it may be used, as advertised now: a multiple of 8.
+    pub lifetime: u16,
+    /// It was taken out and is only advertised to take it back.
+    pub withdrawn: bool,
+}
+
 /// One interface, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceStatus {
@@ -356,8 +387,12 @@ pub struct InterfaceStatus {
     pub source: Option<Ipv6Addr>,
     /// The link was last known not to forward.
     pub forwarding_off: bool,
-    /// What is advertised now.
+    /// The prefixes advertised now.
     pub prefixes: Vec<PrefixStatus>,
+    /// The DNS servers advertised now.
+    pub servers: Vec<ServerStatus>,
+    /// The NAT64 prefixes advertised now.
+    pub nat64_prefixes: Vec<Nat64Status>,
     /// What happened so far.
     pub counters: Counters,
     /// Since the last advertisement, multicast or unicast.

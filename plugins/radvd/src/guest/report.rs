@@ -6,7 +6,7 @@ use std::time::Duration;
 use portreeve_config::duration;
 use portreeve_sdk::{Report, Table, debug, info, warn};
 
-use crate::engine::{Event, Inconsistency, InterfaceState, InterfaceStatus, PrefixStatus};
+use crate::engine::{Event, Inconsistency, InterfaceState, InterfaceStatus, Nat64Status, PrefixStatus, ServerStatus};
 
 /// One interface by name, or all.
 pub fn report(status: &[InterfaceStatus], words: &[String]) -> Result<Report, String> {
@@ -17,7 +17,7 @@ pub fn report(status: &[InterfaceStatus], words: &[String]) -> Result<Report, St
     let advertising = status.iter().filter(|s| s.state == InterfaceState::Advertising).count();
     Ok(Report {
         values: vec![("advertising".to_owned(), format!("{advertising} of {} interfaces", status.len()))],
-        tables: vec![interfaces(&shown), prefixes(&shown)],
+        tables: vec![interfaces(&shown), prefixes(&shown), servers(&shown), nat64_prefixes(&shown)],
     })
 }
 
@@ -64,17 +64,36 @@ fn interfaces(shown: &[&InterfaceStatus]) -> Table {
 
 fn prefixes(shown: &[&InterfaceStatus]) -> Table {
     let row = |name: &str, p: &PrefixStatus| {
-        let state = if p.withdrawn { "withdrawn" } else { "advertised" };
         vec![
             name.to_owned(),
             p.prefix.to_string(),
             lifetime(p.valid_lifetime),
             lifetime(p.preferred_lifetime),
-            state.to_owned(),
+            standing(p.withdrawn),
         ]
     };
     let rows = shown.iter().flat_map(|s| s.prefixes.iter().map(|p| row(&s.name, p))).collect();
     table("prefixes", &["interface", "prefix", "valid", "preferred", "state"], rows)
+}
+
+fn servers(shown: &[&InterfaceStatus]) -> Table {
+    let row = |name: &str, s: &ServerStatus| {
+        vec![name.to_owned(), s.address.to_string(), lifetime(s.lifetime), standing(s.withdrawn)]
+    };
+    let rows = shown.iter().flat_map(|s| s.servers.iter().map(|server| row(&s.name, server))).collect();
+    table("DNS servers", &["interface", "server", "lifetime", "state"], rows)
+}
+
+fn nat64_prefixes(shown: &[&InterfaceStatus]) -> Table {
+    let row = |name: &str, p: &Nat64Status| {
+        vec![name.to_owned(), p.prefix.to_string(), lifetime(p.lifetime.into()), standing(p.withdrawn)]
+    };
+    let rows = shown.iter().flat_map(|s| s.nat64_prefixes.iter().map(|prefix| row(&s.name, prefix))).collect();
+    table("NAT64 prefixes", &["interface", "prefix", "lifetime", "state"], rows)
+}
+
+fn standing(withdrawn: bool) -> String {
+    if withdrawn { "withdrawn" } else { "advertised" }.to_owned()
 }
 
 /// Writes what an operator wants to know; what peers cause is debug.
@@ -88,6 +107,10 @@ pub fn log(event: &Event) {
         Event::NotAdvertising { name, state: s } => info!("not advertising", ifname = name, state = state(*s)),
         Event::PrefixAdded { name, prefix } => info!("prefix advertised", ifname = name, prefix = prefix),
         Event::PrefixRemoved { name, prefix } => info!("prefix withdrawn", ifname = name, prefix = prefix),
+        Event::Published { name, nat64_prefixes, servers } => {
+            let (nat64, dns) = (join(nat64_prefixes), join(servers));
+            info!("what others publish is advertised", ifname = name, nat64_prefixes = nat64, dns_servers = dns);
+        }
         Event::MtuExceedsLink { name, configured, link } => {
             warn!("the MTU is above the link's, not advertised", ifname = name, mtu = configured, link_mtu = link);
         }

@@ -4,7 +4,7 @@
 
 use portreeve_packet::nd::{ALL_NODES, NdOption, PrefixInformation, RouterAdvertisement};
 use portreeve_radvd::engine::{
-    Event, InterfaceAddress, InterfaceState, InterfaceStatus, LinkState, Received, Transmit,
+    Event, InterfaceAddress, InterfaceState, InterfaceStatus, LinkState, PublishedServer, Received, Transmit,
 };
 use portreeve_radvd::{Config, Engine, Instant};
 use std::collections::BTreeSet;
@@ -37,6 +37,26 @@ impl Sent {
             NdOption::PrefixInformation(found) if found.prefix == wanted => Some(found),
             _ => None,
         })
+    }
+
+    /// NAT64 prefixes with their lifetimes in seconds, as sent.
+    pub fn nat64(&self) -> Vec<(String, u16)> {
+        let of = |option| match option {
+            NdOption::Pref64(p) => Some((format!("{}/{}", p.prefix, p.prefix_length), p.lifetime)),
+            _ => None,
+        };
+        self.parse().options.into_iter().filter_map(of).collect()
+    }
+
+    /// DNS servers with their lifetimes in seconds, as sent.
+    pub fn servers(&self) -> Vec<(String, u32)> {
+        let mut servers = Vec::new();
+        for option in self.parse().options {
+            if let NdOption::Rdnss(rdnss) = option {
+                servers.extend(rdnss.servers.iter().map(|server| (server.to_string(), rdnss.lifetime)));
+            }
+        }
+        servers
     }
 
     pub fn has(&self, test: impl Fn(&NdOption) -> bool) -> bool {
@@ -119,6 +139,23 @@ impl Lab {
 
     pub fn removed(&mut self, index: u32) {
         self.engine.handle_link_removed(index, self.now);
+        self.poll();
+    }
+
+    /// All NAT64 prefixes that other plugins publish now.
+    pub fn publish_nat64(&mut self, prefixes: &[&str]) {
+        let prefixes = prefixes.iter().map(|text| text.parse().unwrap()).collect();
+        self.engine.handle_nat64_prefixes(prefixes, self.now);
+        self.poll();
+    }
+
+    /// All DNS servers that other plugins publish now, each with its key.
+    pub fn publish_servers(&mut self, servers: &[(&str, &str)]) {
+        let server = |(key, address): &(&str, &str)| PublishedServer {
+            key: (*key).to_owned(),
+            address: address.parse().unwrap(),
+        };
+        self.engine.handle_servers(servers.iter().map(server).collect(), self.now);
         self.poll();
     }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use portreeve_sdk::futures::future::try_join3;
 use portreeve_sdk::network::ipv4_address;
 use portreeve_sdk::raw_ip::{Ipv4Sent, Ipv4Socket};
-use portreeve_sdk::tun::Device;
+use portreeve_sdk::tun::{Device, Outlet as Inlet};
 use portreeve_sdk::types::{ErrorCode, Ipv4Address};
 
 use super::{Told, now};
@@ -20,7 +20,7 @@ use crate::sixin4::{DataPath, Event, IcmpError};
 /// IPv6 in IPv4 (RFC 4213).
 const PROTOCOL: u8 = 41;
 /// Bytes that are asked for at once. A batch of full frames fills the caches; a larger one leaves them.
-const BATCH: u32 = 256 * 1024;
+const BATCH: usize = 256 * 1024;
 /// So many batches in a row without a route end the path.
 const STRANDED: u32 = 3;
 
@@ -31,7 +31,6 @@ pub struct Sent {
     unreachable: Cell<u64>,
     queue_full: Cell<u64>,
     refused: Cell<u64>,
-    tun_dropped: Cell<u64>,
 }
 
 /// Both ends of a path.
@@ -58,7 +57,6 @@ impl Sent {
             ("tx_unreachable", &self.unreachable),
             ("tx_queue_full", &self.queue_full),
             ("tx_refused", &self.refused),
-            ("tun_refused", &self.tun_dropped),
         ] {
             tell(name, value.get());
         }
@@ -96,6 +94,15 @@ impl Ends {
         let outlet = Outlet { socket: Rc::new(socket), pinned: remote.is_some(), stranded: Rc::default() };
         Ok(Self { outlet, device })
     }
+
+    fn inlet(&self) -> Result<Inlet, String> {
+        self.device.outlet().map_err(|code| failed("send to the tun device", code))
+    }
+
+    /// Why a stream of the device ended.
+    fn gone(&self, what: &str) -> String {
+        failed(&format!("{what} the tun device"), self.device.reason())
+    }
 }
 
 impl Outlet {
@@ -125,8 +132,8 @@ impl Outlet {
 /// Carries packets until something is wrong, and gives what.
 pub async fn carry(tunnel: String, data: Rc<RefCell<DataPath>>, sent: Rc<Sent>, ends: Ends, told: Told) -> String {
     let out = outwards(&data, &sent, &ends);
-    let inwards = inwards(&tunnel, &data, &sent, &ends, &told);
-    let errors = errors(&data, &sent, &ends);
+    let inwards = inwards(&tunnel, &data, &ends, &told);
+    let errors = errors(&data, &ends);
     let Err(why) = try_join3(out, inwards, errors).await;
     why
 }
@@ -135,28 +142,29 @@ pub async fn carry(tunnel: String, data: Rc<RefCell<DataPath>>, sent: Rc<Sent>, 
 type Ended = Result<std::convert::Infallible, String>;
 
 async fn outwards(data: &RefCell<DataPath>, sent: &Sent, ends: &Ends) -> Ended {
-    let mut room = 0;
+    let mut packets = ends.device.packets(0).map_err(|code| failed("receive from the tun device", code))?;
+    let mut back = ends.inlet()?;
+    let (mut batch, mut errors, mut room) = (Vec::with_capacity(BATCH), Vec::new(), 0);
     loop {
-        let batch = ends.device.receive(BATCH).await.map_err(|code| failed("receive from the tun device", code))?;
-        let (mut out, mut back) = (Vec::with_capacity(room), Vec::new());
-        data.borrow_mut().encapsulate(&batch, &mut out, &mut back, now());
-        drop(batch);
+        batch = packets.receive(batch).await.ok_or_else(|| ends.gone("receive from"))?;
+        let mut out = Vec::with_capacity(room);
+        data.borrow_mut().encapsulate(&batch, &mut out, &mut errors, now());
         room = room.max(out.len());
         ends.outlet.send(out, sent).await?;
-        to_device(back, sent, ends).await?;
+        errors = back.send(errors).await.ok_or_else(|| ends.gone("send to"))?;
     }
 }
 
-async fn inwards(tunnel: &str, data: &RefCell<DataPath>, sent: &Sent, ends: &Ends, told: &Told) -> Ended {
-    let mut room = 0;
+async fn inwards(tunnel: &str, data: &RefCell<DataPath>, ends: &Ends, told: &Told) -> Ended {
+    let mut device = ends.inlet()?;
+    let mut out = Vec::new();
     let socket = &ends.outlet.socket;
     loop {
-        let batch = socket.receive(BATCH).await.map_err(|code| failed("receive packets of protocol 41", code))?;
-        let mut out = Vec::with_capacity(room);
+        let batch =
+            socket.receive(BATCH as u32).await.map_err(|code| failed("receive packets of protocol 41", code))?;
         data.borrow_mut().decapsulate(&batch, &mut out, now());
         drop(batch);
-        room = room.max(out.len());
-        to_device(out, sent, ends).await?;
+        out = device.send(out).await.ok_or_else(|| ends.gone("send to"))?;
         while let Some(event) = data.borrow_mut().poll_event() {
             if let Event::EchoReply { sequence, .. } = event {
                 // The loop that owns the receiver outlives every sender.
@@ -166,10 +174,11 @@ async fn inwards(tunnel: &str, data: &RefCell<DataPath>, sent: &Sent, ends: &End
     }
 }
 
-async fn errors(data: &RefCell<DataPath>, sent: &Sent, ends: &Ends) -> Ended {
+async fn errors(data: &RefCell<DataPath>, ends: &Ends) -> Ended {
+    let mut device = ends.inlet()?;
+    let mut back = Vec::new();
     loop {
         let list = ends.outlet.socket.next_errors().await.map_err(|code| failed("receive ICMP errors", code))?;
-        let mut back = Vec::new();
         for error in &list {
             let icmp = IcmpError {
                 kind: error.kind,
@@ -182,17 +191,8 @@ async fn errors(data: &RefCell<DataPath>, sent: &Sent, ends: &Ends) -> Ended {
             };
             data.borrow_mut().handle_icmp_error(&icmp, &mut back, now());
         }
-        to_device(back, sent, ends).await?;
+        back = device.send(back).await.ok_or_else(|| ends.gone("send to"))?;
     }
-}
-
-async fn to_device(batch: Vec<u8>, sent: &Sent, ends: &Ends) -> Result<(), String> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let done = ends.device.send(batch).await.map_err(|code| failed("send to the tun device", code))?;
-    sent.tun_dropped.set(sent.tun_dropped.get() + u64::from(done.dropped));
-    Ok(())
 }
 
 fn failed(what: &str, code: ErrorCode) -> String {

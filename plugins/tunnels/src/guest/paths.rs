@@ -103,6 +103,10 @@ impl Paths {
         for (tunnel, path) in &self.0 {
             path.data.borrow().counters().each(|name, value| tell(tunnel, name, value));
             path.sent.each(|name, value| tell(tunnel, name, value));
+            let device = path.place.borrow().as_ref().map(|running| running.ends.device.clone());
+            if let Some(counters) = device.and_then(|device| device.counters().ok()) {
+                tell(tunnel, "tun_refused", counters.dropped);
+            }
         }
     }
 

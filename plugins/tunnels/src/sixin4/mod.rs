@@ -11,7 +11,7 @@
 //! | `segment.rs`, `mss.rs` | TCP and UDP segmentation, checksum completion, the MSS clamp |
 //! | `decapsulate.rs`, `filter.rs`, `ecn.rs` | IPv4 to tun: who may send what (RFC 3964, RFC 6040) |
 //! | `coalesce.rs` | TCP segments of one batch joined into large frames |
-//! | `icmp.rs`, `relay.rs`, `path.rs`, `limit.rs` | ICMPv6 errors, ICMPv4 errors from the path, path MTUs, the rate limit |
+//! | `icmp.rs`, `relay.rs`, `path.rs` | ICMPv6 errors, ICMPv4 errors from the path, path MTUs, the rate limit |
 //! | `echo.rs` | the keepalive |
 //! | `counters.rs` | what happened, in numbers with stable names |
 //!
@@ -32,7 +32,6 @@ mod encapsulate;
 mod filter;
 mod frame;
 mod icmp;
-mod limit;
 mod mss;
 mod outer;
 mod path;
@@ -51,8 +50,8 @@ pub use settings::{MAX_MTU, MIN_MTU, Prefix, Remote, Settings, SixRd, Tos};
 pub use crate::time::Instant;
 use coalesce::Coalescer;
 use echo::Echo;
-use limit::TokenBucket;
 use path::Paths;
+use portreeve_packet::limit::TokenBucket;
 
 /// One tunnel's data path.
 #[derive(Debug)]
