@@ -47,6 +47,9 @@ impl Host for State {
     }
 }
 
+/// Kernel modules that masquerading takes.
+const MASQUERADE_MODULES: [&str; 3] = ["nf_tables", "nft_chain_nat", "nft_masq"];
+
 impl State {
     /// Asks the grant for everything in it.
     fn check_state(&mut self, wanted: &Wanted) -> Result<(), ErrorCode> {
@@ -64,6 +67,13 @@ impl State {
                 Some((_, Err(reason))) => drop(forbidden.insert(link.name.clone(), reason)),
                 Some((_, Ok(false))) | None => {}
             }
+        }
+        if !wanted.masquerades.is_empty() {
+            // A kernel that has them built in, or that loads them by itself, needs none of it.
+            let ready = |module: &&str| {
+                self.shared.kernel.is_loadable(module) && self.grants.borrow().check(Access::Module(module)).is_ok()
+            };
+            modules.extend(MASQUERADE_MODULES.into_iter().filter(ready));
         }
         let grants = self.grants.borrow().clone();
         let configure = Arc::new(move |name: &str| grants.check(Access::Configure(name)).is_ok());
@@ -97,7 +107,8 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
                 + state.routes.len()
                 + state.rules.len()
                 + state.neighbours.len()
-                + state.sysctls.len();
+                + state.sysctls.len()
+                + state.masquerades.len();
             if entries > MAX_ENTRIES {
                 return Ok(Err(ErrorCode::Limit));
             }

@@ -117,6 +117,9 @@ impl Reconciler {
             let aliases = found.links.into_iter().filter_map(|link| link.alias);
             known.extend(aliases.filter_map(|alias| Some(alias.strip_prefix("portreeve:")?.to_owned())));
         }
+        // A kernel without nf_tables has no table of ours.
+        let masquerades = self.inner.kernel.masquerades().await.unwrap_or_default();
+        known.extend(masquerades.into_iter().map(|(owner, _)| owner));
         for owner in known.difference(owners) {
             self.release(owner).await;
         }
@@ -149,7 +152,10 @@ impl Inner {
         let others = Others::of(records.iter().filter(|(name, _)| *name != owner).map(|(_, record)| record));
         let fresh = || Record::load(&self.directory, owner, &self.boot);
         let record = records.entry(owner.to_owned()).or_insert_with(fresh);
-        let result = self.passes(owner, wanted, permit, record, &others).await;
+        let mut result = self.passes(owner, wanted, permit, record, &others).await;
+        if let Ok(outcome) = &mut result {
+            self.masquerade(owner, wanted, record, outcome).await;
+        }
         // Whatever became of it, what was made is made.
         if record.unsaved {
             let (directory, owner) = (self.directory.clone(), owner.to_owned());
@@ -231,6 +237,43 @@ impl Inner {
             record.links.remove(&name);
         }
         Ok(())
+    }
+
+    /// Has the kernel masquerade what is stated, if it does not.
+    async fn masquerade(&self, owner: &str, wanted: &State, record: &mut Record, outcome: &mut Outcome) {
+        // What states nothing at all may be released with a lost record: the kernel is asked, too.
+        let is_release = *wanted == State::default();
+        let wanted = &wanted.masquerades;
+        if wanted.is_empty() && record.masquerades.is_empty() && !is_release {
+            return;
+        }
+        let done = async {
+            let there = self.kernel.masquerades().await?.into_iter().find(|(name, _)| name == owner);
+            let mark = (!wanted.is_empty()).then(|| self.kernel.masquerade_mark(wanted));
+            if there.as_ref().map(|(_, mark)| mark) == mark.as_ref() {
+                return Ok(false);
+            }
+            // Written before it is made, so that it never is without an owner.
+            record.masquerades.clone_from(wanted);
+            if let Err(error) = record.save(&self.directory, owner) {
+                tracing::warn!(plugin = owner, %error, "cannot write down what is about to be made");
+            }
+            self.kernel.set_masquerades(owner, wanted.clone(), there.is_some()).await.map(|()| true)
+        };
+        match done.await {
+            Ok(changed) => outcome.changes += usize::from(changed),
+            // A kernel without nf_tables masquerades nothing.
+            Err(_) if wanted.is_empty() => record.masquerades.clear(),
+            Err(mut refusal) => {
+                if matches!(refusal.error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT))
+                {
+                    let words =
+                        "the kernel lacks nf_tables or its NAT (kernel modules nf_tables, nft_chain_nat, nft_masq)";
+                    refusal.message = Some(words.to_owned());
+                }
+                outcome.problems.push(("masquerade".to_owned(), refusal));
+            }
+        }
     }
 
     /// WireGuard links that were made or changed get their keys and peers, which go another way. Gives those that did not.

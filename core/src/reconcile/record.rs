@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use portreeve_network::{Address, Kind, Neighbour, Route, Rule};
+use portreeve_network::{Address, Kind, Masquerade, Neighbour, Route, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::sys::network::{Change, RouteKey};
@@ -36,6 +36,8 @@ pub struct Record {
     pub rules: Vec<Rule>,
     /// Neighbours.
     pub neighbours: Vec<Neighbour>,
+    /// Whose packets are masqueraded.
+    pub masquerades: Vec<Masquerade>,
     /// Parameters that were changed.
     pub sysctls: BTreeMap<String, Parameter>,
     /// Links whose making was begun when the core ended, and that may not have been tagged.
@@ -129,7 +131,7 @@ impl Record {
     fn is_empty(&self) -> bool {
         let maps = self.links.is_empty() && self.before.is_empty() && self.sysctls.is_empty();
         let lists = self.addresses.is_empty() && self.routes.is_empty();
-        maps && lists && self.rules.is_empty() && self.neighbours.is_empty()
+        maps && lists && self.rules.is_empty() && self.neighbours.is_empty() && self.masquerades.is_empty()
     }
 
     /// Writes it; an empty one removes its file.

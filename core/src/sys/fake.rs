@@ -3,14 +3,14 @@
 //! A test sets links and addresses, takes what plugins send from [`FakeKernel::sent`] and hands packets to
 //! their sockets with [`FakeKernel::deliver`]. Filters and group membership behave like the kernel's.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::network::{Change, Changed, Found, Hardware};
+use super::network::{Change, Changed, Found, Hardware, Masquerade};
 use super::{
     Address, BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, Link, LinkTable, Neighbour, NetlinkSocket, Received, Route,
     TcpAccept, TcpConnection, Transmit, TunDevice, UdpSocket, WireGuardSettings,
@@ -32,6 +32,7 @@ struct Shared {
     neighbours: Vec<Neighbour>,
     found: Found,
     changes: Vec<Change>,
+    masquerades: BTreeMap<String, String>,
     flood: Option<(u32, Received)>,
 }
 
@@ -197,6 +198,26 @@ impl Kernel for FakeKernel {
     }
 
     fn set_wireguard(&self, _: &str, _: WireGuardSettings) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn masquerades(&self) -> BoxFuture<'static, io::Result<Vec<(String, String)>>> {
+        let masquerades: Vec<_> =
+            lock(&self.shared).masquerades.iter().map(|(owner, mark)| (owner.clone(), mark.clone())).collect();
+        Box::pin(async { Ok(masquerades) })
+    }
+
+    fn masquerade_mark(&self, wanted: &[Masquerade]) -> String {
+        format!("{wanted:?}")
+    }
+
+    fn set_masquerades(&self, owner: &str, wanted: Vec<Masquerade>, _: bool) -> BoxFuture<'static, Changed> {
+        let mut shared = lock(&self.shared);
+        if wanted.is_empty() {
+            shared.masquerades.remove(owner);
+        } else {
+            shared.masquerades.insert(owner.to_owned(), self.masquerade_mark(&wanted));
+        }
         Box::pin(async { Ok(()) })
     }
 

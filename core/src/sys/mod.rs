@@ -64,6 +64,20 @@ pub trait Kernel: Send + Sync {
     /// Sets up a WireGuard link that was made.
     fn set_wireguard(&self, name: &str, settings: WireGuardSettings) -> BoxFuture<'static, io::Result<()>>;
 
+    /// The plugins that the kernel masquerades for, each with a mark of what for.
+    fn masquerades(&self) -> BoxFuture<'static, io::Result<Vec<(String, String)>>>;
+
+    /// The mark that a plugin has that is masqueraded for so.
+    fn masquerade_mark(&self, wanted: &[network::Masquerade]) -> String;
+
+    /// Has the kernel masquerade for a plugin so, and no longer otherwise; `there` says whether it does at all.
+    fn set_masquerades(
+        &self,
+        owner: &str,
+        wanted: Vec<network::Masquerade>,
+        there: bool,
+    ) -> BoxFuture<'static, network::Changed>;
+
     /// A kernel parameter below `net`, named with slashes.
     ///
     /// # Errors

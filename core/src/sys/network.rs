@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-pub use portreeve_network::{Address, Family, Kind, Neighbour, Prefix, Route, RouteKind, Rule, RuleAction};
+pub use portreeve_network::{Address, Family, Kind, Masquerade, Neighbour, Prefix, Route, RouteKind, Rule, RuleAction};
 
 /// The number that marks routes, rules and addresses as made by us (rtm_protocol, FRA_PROTOCOL, IFA_PROTO).
 pub const PROTOCOL: u8 = 80;

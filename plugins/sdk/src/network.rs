@@ -49,6 +49,11 @@ fn wit_state(state: plain::State) -> wit::State {
             .into_iter()
             .map(|n| wit::NeighbourState { interface: n.interface, address: ip_address(n.address), mac: n.mac })
             .collect(),
+        masquerades: state
+            .masquerades
+            .into_iter()
+            .map(|m| wit::MasqueradeState { source: ip_prefix(m.source), out: m.out })
+            .collect(),
         sysctls: state.sysctls.into_iter().map(|s| wit::SysctlState { name: s.name, value: s.value }).collect(),
     }
 }

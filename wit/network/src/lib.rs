@@ -16,6 +16,6 @@ pub use kind::{
     WireGuard, WireGuardPeer, module_of,
 };
 pub use state::{
-    Address, Family, Link, MAIN_TABLE, MAX_INTERFACE_NAME, Neighbour, Prefix, Route, RouteKind, Rule, RuleAction,
-    State, Sysctl, is_interface_name,
+    Address, Family, Link, MAIN_TABLE, MAX_INTERFACE_NAME, Masquerade, Neighbour, Prefix, Route, RouteKind, Rule,
+    RuleAction, State, Sysctl, is_interface_name,
 };

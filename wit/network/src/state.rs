@@ -26,6 +26,17 @@ pub struct State {
     pub neighbours: Vec<Neighbour>,
     /// Kernel parameters below `net`.
     pub sysctls: Vec<Sysctl>,
+    /// Whose packets leave with the router's address.
+    pub masquerades: Vec<Masquerade>,
+}
+
+/// Packets that leave with the address of the interface they leave by (source NAT by the kernel).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Masquerade {
+    /// Their source, IPv4.
+    pub source: Prefix,
+    /// The interface they leave by; none for whichever.
+    pub out: Option<String>,
 }
 
 /// IPv4 or IPv6.

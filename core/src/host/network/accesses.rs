@@ -41,6 +41,7 @@ pub(super) fn accesses<'a>(wanted: &'a Wanted, table: &'a LinkTable) -> impl Ite
             _ => NO_TABLE,
         }));
     }
+    accesses.extend(wanted.masquerades.iter().map(|masquerade| Access::Masquerade(masquerade.source)));
     for sysctl in &wanted.sysctls {
         match sysctl.interface() {
             Some(interface) => drop(interfaces.insert(interface)),

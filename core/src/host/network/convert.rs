@@ -28,6 +28,7 @@ pub(super) fn state_in(state: wit::State) -> Made<plain::State> {
         routes: state.routes.into_iter().map(route_in).collect::<Made<_>>()?,
         rules: state.rules.into_iter().map(rule_in).collect::<Made<_>>()?,
         neighbours: state.neighbours.into_iter().map(neighbour_in).collect::<Made<_>>()?,
+        masquerades: state.masquerades.into_iter().map(masquerade_in).collect::<Made<_>>()?,
         sysctls: state.sysctls.into_iter().map(sysctl_in).collect::<Made<_>>()?,
     })
 }
@@ -236,6 +237,18 @@ fn neighbour_in(neighbour: wit::NeighbourState) -> Made<plain::Neighbour> {
         address: ip_in(neighbour.address),
         mac: neighbour.mac.map(mac_in).transpose()?,
     })
+}
+
+fn masquerade_in(masquerade: wit::MasqueradeState) -> Made<plain::Masquerade> {
+    let source = prefix_in(masquerade.source);
+    if !source.address.is_ipv4() {
+        return Err(format!("{source} is masqueraded, which only IPv4 is"));
+    }
+    let out = masquerade.out;
+    match out.as_deref().filter(|name| !is_interface_name(name)) {
+        Some(name) => Err(format!("{name:?} is no name of an interface")),
+        None => Ok(plain::Masquerade { source, out }),
+    }
 }
 
 fn sysctl_in(sysctl: wit::SysctlState) -> Made<plain::Sysctl> {

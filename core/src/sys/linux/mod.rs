@@ -1,13 +1,14 @@
 //! Linux behind the [`Kernel`] trait: route netlink for what there is, raw sockets for packets.
 //!
 //! `mirror` keeps the table of links and addresses, `convert` turns netlink messages into plain values, `network` reads and
-//! changes what there is for reconciling, `icmpv6`, `ipv4`, `netlink`, `tcp`, `tun` and `udp` are what packets go through, `sysctl`,
+//! changes what there is for reconciling, `masquerade` has the kernel translate sources, `icmpv6`, `ipv4`, `netlink`, `tcp`, `tun` and `udp` are what packets go through, `sysctl`,
 //! `modules` and `wireguard` what their names say, `process` what concerns our own process and machine.
 #![expect(unsafe_code, reason = "AsyncFd asks for a promise")]
 
 pub mod convert;
 mod icmpv6;
 mod ipv4;
+mod masquerade;
 mod mirror;
 pub mod modules;
 mod netlink;
@@ -31,7 +32,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 
-use super::network::{Change, Changed, Found, Hardware, Refusal};
+use super::network::{Change, Changed, Found, Hardware, Masquerade, Refusal};
 use super::{
     BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, LinkTable, Neighbour, NetlinkSocket, Route, TcpAccept, TcpConnection,
     TunDevice, UdpSocket, WireGuardSettings,
@@ -137,6 +138,22 @@ impl Kernel for LinuxKernel {
     fn set_wireguard(&self, name: &str, settings: WireGuardSettings) -> BoxFuture<'static, io::Result<()>> {
         let name = name.to_owned();
         Box::pin(aside(move || wireguard::configure(nix::net::if_::if_nametoindex(name.as_str())?, &settings)))
+    }
+
+    fn masquerades(&self) -> BoxFuture<'static, io::Result<Vec<(String, String)>>> {
+        Box::pin(aside(masquerade::tables))
+    }
+
+    fn masquerade_mark(&self, wanted: &[Masquerade]) -> String {
+        masquerade::mark(wanted)
+    }
+
+    fn set_masquerades(&self, owner: &str, wanted: Vec<Masquerade>, there: bool) -> BoxFuture<'static, Changed> {
+        let owner = owner.to_owned();
+        Box::pin(async move {
+            let set = spawn_blocking(move || masquerade::set(&owner, &wanted, there));
+            set.await.unwrap_or_else(|error| Err(Refusal::from(io::Error::other(error))))
+        })
     }
 
     fn sysctl(&self, name: &str) -> io::Result<String> {

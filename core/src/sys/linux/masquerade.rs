@@ -1,0 +1,338 @@
+//! Masquerading: a table of nf_tables for each plugin, `portreeve-PLUGIN`, replaced in one transaction.
+//!
+//! The kernel's table carries a comment with a hash of what it is for, so what is there is told apart from what should be
+//! without reading the rules. Messages are written by hand: they are a handful, always of this one shape
+//! (linux/netfilter/nf_tables.h); rule sets of any shape are the firewall's business.
+
+use std::io;
+
+use netlink_packet_core::{NetlinkBuffer, NetlinkHeader};
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+
+use crate::sys::network::{Changed, Masquerade, Refusal};
+
+/// Before the plugin's name in the name of its table.
+const TABLE: &str = "portreeve-";
+const CHAIN: &str = "postrouting";
+/// NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC.
+const HOOK: u32 = 4;
+const PRIORITY: u32 = 100;
+/// NFPROTO_IPV4.
+const IPV4: u8 = 2;
+/// NFNL_SUBSYS_NFTABLES, and the two messages around a transaction.
+const SUBSYSTEM: u16 = 10;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+/// NFT_MSG_*.
+const NEW_TABLE: u16 = 0;
+const GET_TABLE: u16 = 1;
+const DELETE_TABLE: u16 = 2;
+const NEW_CHAIN: u16 = 3;
+const NEW_RULE: u16 = 6;
+/// NLM_F_*.
+const REQUEST: u16 = 0x001;
+const ACK: u16 = 0x004;
+const DUMP: u16 = 0x300;
+const CREATE: u16 = 0x400;
+const APPEND: u16 = 0x800;
+/// Attributes whose value is further attributes.
+const NESTED: u16 = 0x8000;
+const NAME: u16 = 1;
+const TABLE_USERDATA: u16 = 6;
+const MAX_ANSWER: usize = 64 * 1024;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+/// Bytes of struct nlmsghdr and struct nfgenmsg.
+const HEADER: usize = 16;
+const FAMILY_HEADER: usize = 4;
+
+/// The tables that are there: the plugin each is for, and its comment.
+///
+/// # Errors
+/// The kernel's; EOPNOTSUPP and the like where it has no nf_tables.
+pub fn tables() -> io::Result<Vec<(String, String)>> {
+    let mut socket = open()?;
+    let mut request = Vec::new();
+    message(&mut request, SUBSYSTEM << 8 | GET_TABLE, REQUEST | DUMP, IPV4, 0, |_| {});
+    socket.send(&request, 0)?;
+    let mut tables = Vec::new();
+    loop {
+        let answer = receive(&mut socket)?;
+        for (kind, body) in messages(&answer) {
+            match kind {
+                NLMSG_DONE => return Ok(tables),
+                NLMSG_ERROR => {
+                    error_of(body)?;
+                    return Ok(tables);
+                }
+                _ => tables.extend(table(body.get(FAMILY_HEADER..).unwrap_or_default())),
+            }
+        }
+    }
+}
+
+/// The comment of the table of a plugin that masquerades so.
+#[must_use]
+pub fn mark(wanted: &[Masquerade]) -> String {
+    let words: Vec<String> =
+        wanted.iter().map(|m| format!("{} {}", m.source, m.out.as_deref().unwrap_or(""))).collect();
+    format!("made by portreeve: {}", &blake3::hash(words.join("\n").as_bytes()).to_hex()[..32])
+}
+
+/// Has a plugin's table be as wanted, in one transaction; an empty list removes it.
+///
+/// # Errors
+/// The kernel's, with what it refused.
+pub fn set(owner: &str, wanted: &[Masquerade], there: bool) -> Changed {
+    let table = format!("{TABLE}{owner}");
+    let mut batch = Vec::new();
+    let mut expected = 0;
+    message(&mut batch, BATCH_BEGIN, REQUEST, 0, SUBSYSTEM, |_| {});
+    let mut add = |kind: u16, flags: u16, fill: &dyn Fn(&mut Vec<u8>)| {
+        message(&mut batch, SUBSYSTEM << 8 | kind, REQUEST | ACK | flags, IPV4, 0, fill);
+        expected += 1;
+    };
+    if there {
+        add(DELETE_TABLE, 0, &|m| text(m, NAME, &table));
+    }
+    if !wanted.is_empty() {
+        add(NEW_TABLE, CREATE, &|m| {
+            text(m, NAME, &table);
+            // A comment as nft reads it: type 0, length, text with its zero.
+            let comment = mark(wanted);
+            let mut data = vec![0, u8::try_from(comment.len() + 1).unwrap_or(u8::MAX)];
+            data.extend_from_slice(comment.as_bytes());
+            data.push(0);
+            attribute(m, TABLE_USERDATA, &data);
+        });
+        add(NEW_CHAIN, CREATE, &|m| {
+            text(m, 1, &table);
+            text(m, 3, CHAIN);
+            nested(m, 4, |m| {
+                number(m, 1, HOOK);
+                number(m, 2, PRIORITY);
+            });
+            text(m, 7, "nat");
+        });
+        for masquerade in wanted {
+            add(NEW_RULE, CREATE | APPEND, &|m| {
+                text(m, 1, &table);
+                text(m, 2, CHAIN);
+                nested(m, 4, |m| rule(m, masquerade));
+            });
+        }
+    }
+    message(&mut batch, BATCH_END, REQUEST, 0, SUBSYSTEM, |_| {});
+    if expected == 0 {
+        return Ok(());
+    }
+    let mut socket = open()?;
+    socket.send(&batch, 0)?;
+    let mut result = Ok(());
+    while expected > 0 {
+        for (kind, body) in messages(&receive(&mut socket)?) {
+            if kind == NLMSG_ERROR {
+                expected -= 1;
+                // The first is the cause, those after it follow from it.
+                result = result.and(error_of(body));
+                if expected == 0 {
+                    break;
+                }
+            }
+        }
+        if result.is_err() {
+            break;
+        }
+    }
+    result.map_err(Refusal::from)
+}
+
+/// `ip saddr SOURCE oifname OUT masquerade`.
+fn rule(m: &mut Vec<u8>, masquerade: &Masquerade) {
+    let length = masquerade.source.length.min(32);
+    if length > 0 {
+        let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+        let std::net::IpAddr::V4(source) = masquerade.source.network().address else { return };
+        expression(m, "payload", |m| {
+            number(m, 1, REGISTER);
+            number(m, 2, 1); // NFT_PAYLOAD_NETWORK_HEADER
+            number(m, 3, 12);
+            number(m, 4, 4);
+        });
+        expression(m, "bitwise", |m| {
+            number(m, 1, REGISTER);
+            number(m, 2, REGISTER);
+            number(m, 3, 4);
+            nested(m, 4, |m| attribute(m, 1, &mask.to_be_bytes()));
+            nested(m, 5, |m| attribute(m, 1, &[0; 4]));
+        });
+        equals(m, &source.octets());
+    }
+    if let Some(out) = &masquerade.out {
+        expression(m, "meta", |m| {
+            number(m, 1, REGISTER);
+            number(m, 2, 7); // NFT_META_OIFNAME
+        });
+        let mut name = [0; 16];
+        for (to, from) in name.iter_mut().zip(out.as_bytes().iter().take(15)) {
+            *to = *from;
+        }
+        equals(m, &name);
+    }
+    expression(m, "masq", |_| {});
+}
+
+/// NFT_REG_1.
+const REGISTER: u32 = 1;
+
+fn equals(m: &mut Vec<u8>, value: &[u8]) {
+    expression(m, "cmp", |m| {
+        number(m, 1, REGISTER);
+        number(m, 2, 0); // NFT_CMP_EQ
+        nested(m, 3, |m| attribute(m, 1, value));
+    });
+}
+
+fn expression(m: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
+    nested(m, 1, |m| {
+        text(m, NAME, name);
+        nested(m, 2, data);
+    });
+}
+
+fn message(out: &mut Vec<u8>, kind: u16, flags: u16, family: u8, resource: u16, fill: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER]);
+    out.extend_from_slice(&[family, 0]);
+    out.extend_from_slice(&resource.to_be_bytes());
+    fill(out);
+    let length = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+    if let Some(header) = out.get_mut(start..start + 8) {
+        let (length_field, rest) = header.split_at_mut(4);
+        length_field.copy_from_slice(&length.to_ne_bytes());
+        let (kind_field, flags_field) = rest.split_at_mut(2);
+        kind_field.copy_from_slice(&kind.to_ne_bytes());
+        flags_field.copy_from_slice(&flags.to_ne_bytes());
+    }
+}
+
+fn attribute(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    out.extend_from_slice(&u16::try_from(4 + value.len()).unwrap_or(u16::MAX).to_ne_bytes());
+    out.extend_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(value);
+    out.resize(out.len().next_multiple_of(4), 0);
+}
+
+fn text(out: &mut Vec<u8>, kind: u16, value: &str) {
+    attribute(out, kind, &[value.as_bytes(), &[0]].concat());
+}
+
+fn number(out: &mut Vec<u8>, kind: u16, value: u32) {
+    attribute(out, kind, &value.to_be_bytes());
+}
+
+fn nested(out: &mut Vec<u8>, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
+    let mut inner = Vec::new();
+    fill(&mut inner);
+    attribute(out, kind | NESTED, &inner);
+}
+
+fn open() -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let _ = socket.set_cap_ack(true);
+    Ok(socket)
+}
+
+fn receive(socket: &mut Socket) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::with_capacity(MAX_ANSWER);
+    socket.recv(&mut buffer, 0)?;
+    Ok(buffer)
+}
+
+/// The messages of a datagram: type, and what follows the header.
+fn messages(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    let mut found = Vec::new();
+    while let Ok(buffer) = NetlinkBuffer::new_checked(bytes) {
+        let header: NetlinkHeader = match netlink_packet_core::Parseable::parse(&buffer) {
+            Ok(header) => header,
+            Err(_) => break,
+        };
+        let length = header.length as usize;
+        let Some(body) = bytes.get(HEADER..length) else { break };
+        found.push((header.message_type, body));
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    found
+}
+
+fn error_of(body: &[u8]) -> io::Result<()> {
+    match body.first_chunk::<4>().map(|code| i32::from_ne_bytes(*code)) {
+        Some(0) => Ok(()),
+        Some(code) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+        None => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Owner and comment of a table message, if it is one of ours.
+fn table(mut attributes: &[u8]) -> Option<(String, String)> {
+    let (mut owner, mut comment) = (None, String::new());
+    while let Some((header, _)) = attributes.split_first_chunk::<4>() {
+        let [l0, l1, k0, k1] = *header;
+        let length = usize::from(u16::from_ne_bytes([l0, l1]));
+        let Some(value) = attributes.get(4..length) else { break };
+        match u16::from_ne_bytes([k0, k1]) & !NESTED {
+            NAME => {
+                let name = String::from_utf8_lossy(value);
+                owner = name.trim_end_matches('\0').strip_prefix(TABLE).map(str::to_owned);
+            }
+            TABLE_USERDATA => {
+                comment = String::from_utf8_lossy(value.get(2..).unwrap_or_default()).trim_end_matches('\0').to_owned();
+            }
+            _ => {}
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Some((owner?, comment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_its_length_and_attributes_are_padded_to_four_bytes() {
+        let mut bytes = Vec::new();
+        message(&mut bytes, 0x0a01, 5, IPV4, 10, |m| text(m, 1, "ab"));
+        assert_eq!(bytes.len(), 28);
+        assert_eq!(bytes[..8], [28, 0, 0, 0, 0x01, 0x0a, 5, 0]);
+        assert_eq!(bytes[16..], [2, 0, 0, 10, 7, 0, 1, 0, b'a', b'b', 0, 0]);
+        let found = messages(&bytes);
+        assert_eq!(found, [(0x0a01, &bytes[16..])]);
+        for cut in 0..bytes.len() {
+            assert!(messages(&bytes[..cut]).is_empty(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn only_tables_of_ours_are_told_with_their_comment() {
+        let body = |name: &str| {
+            let mut body = Vec::new();
+            text(&mut body, NAME, name);
+            attribute(&mut body, TABLE_USERDATA, b"\0\x06hello\0");
+            body
+        };
+        assert_eq!(table(&body("portreeve-translator")), Some(("translator".to_owned(), "hello".to_owned())));
+        assert_eq!(table(&body("filter")), None);
+        assert_eq!(table(&[3, 0]), None);
+    }
+
+    #[test]
+    fn another_list_has_another_mark() {
+        let one = Masquerade { source: portreeve_network::Prefix::new([192, 0, 0, 4].into(), 30), out: None };
+        let other = Masquerade { out: Some("clat".to_owned()), ..one.clone() };
+        assert_ne!(mark(std::slice::from_ref(&one)), mark(std::slice::from_ref(&other)));
+        assert_ne!(mark(&[one.clone(), other.clone()]), mark(&[other, one]));
+    }
+}
