@@ -1,7 +1,7 @@
-//! `network`, `tun`, `raw-ip` of IPv4, `netlink` and `names`: what is granted goes through, everything else is denied
+//! `network`, `tun`, `udp`, `tcp`, `raw-ip` of IPv4, `netlink` and `names`: what is granted goes through, everything else is denied
 //! before the kernel hears of it.
 
-use portreeve::grants::{NamePattern, Need, Pattern, Prefix};
+use portreeve::grants::{NamePattern, Need, Pattern, Prefix, Transport};
 use portreeve::sys::network::{Change, Found, FoundLink};
 
 use super::*;
@@ -60,6 +60,11 @@ async fn network_denies_what_is_not_granted_and_the_kernel_hears_nothing() {
         "ipv4 41",
         "netlink 0 16",
         "resolve example.net",
+        "masquerade 192.0.2.0 24",
+        "listen udp lan0 53",
+        "listen tcp lan0 53",
+        "connect udp 192.0.2.53:53",
+        "connect tcp 192.0.2.53:53",
     ] {
         assert_eq!(probe.call(call).await.first().map(String::as_str), Some("denied"), "{call}");
     }
@@ -170,4 +175,38 @@ async fn tun_raw_ip_netlink_and_names_pass_what_is_granted_on_to_the_kernel() {
         assert_eq!(probe.call(call).await, ["denied"], "{call}");
     }
     assert_eq!(probe.call("resolve -x!").await, ["invalid-argument"]);
+}
+
+#[tokio::test]
+async fn network_masquerades_only_within_the_granted_prefix() {
+    let host = host();
+    let probe = host.probe(&[Need::Masquerade(Prefix::new("192.0.2.0".parse().unwrap(), 24))]).await;
+    assert_eq!(probe.call("masquerade 192.0.2.128 25").await, ["changes 1"]);
+    assert_eq!(probe.call("masquerade 192.0.2.128 25").await, ["changes 0"], "it stands already");
+    assert_eq!(probe.call("masquerade 192.0.0.0 16").await, ["denied"]);
+    assert_eq!(probe.call("masquerade 2001:db8:: 32").await, ["invalid-argument"]);
+}
+
+#[tokio::test]
+async fn udp_and_tcp_sockets_go_by_transport_interface_address_and_port() {
+    let listen = |transport| Need::Listen { transport, interfaces: Pattern::new("lan*").unwrap(), port: 53 };
+    let connect =
+        |transport, port| Need::Connect { transport, remotes: Prefix::new("192.0.2.0".parse().unwrap(), 24), port };
+    let host = host();
+    let probe = host.probe(&[listen(Transport::Udp), connect(Transport::Udp, 53), connect(Transport::Tcp, 0)]).await;
+    // The fake has no sockets: what it is asked for has passed the grant.
+    for granted in ["listen udp lan0 53", "connect udp 192.0.2.53:53", "connect tcp 192.0.2.53:853"] {
+        assert_eq!(probe.call(granted).await, ["not-supported"], "{granted}");
+    }
+    for other in [
+        "listen tcp lan0 53",
+        "listen udp wan0 53",
+        "listen udp lan0 54",
+        "connect udp 192.0.2.53:54",
+        "connect udp 192.0.3.53:53",
+        "connect tcp [2001:db8::53]:853",
+    ] {
+        assert_eq!(probe.call(other).await, ["denied"], "{other}");
+    }
+    assert_eq!(probe.call("listen udp lan9 53").await, ["not-found"]);
 }

@@ -67,6 +67,12 @@ fn needs_are_written_in_the_words_that_are_read() {
         Need::Publish(FactKind::Tunnel),
         Need::Watch(FactKind::DelegatedPrefix),
         Need::Storage { volatile: 1, flash: 2 },
+        Need::Listen { transport: Transport::Udp, interfaces: pattern("lan*"), port: 53 },
+        connect(Transport::Udp, "192.0.2.53", 32, 53),
+        connect(Transport::Tcp, "192.0.2.0", 24, 0),
+        connect(Transport::Tcp, "2001:db8::", 32, 853),
+        connect(Transport::Udp, "2001:db8::53", 128, 0),
+        Need::Masquerade(Prefix::new("192.0.0.4".parse().unwrap(), 30)),
     ];
     for need in needs {
         let text = need_to_text(&need);
@@ -74,5 +80,50 @@ fn needs_are_written_in_the_words_that_are_read() {
         let value = portreeve_config::Value::root(&text, &mut d).unwrap();
         assert_eq!(need_from_value(&value, &mut d), Some(need), "{text} {d:?}");
         assert!(d.is_empty());
+    }
+}
+
+fn connect(transport: Transport, address: &str, length: u8, port: u16) -> Need {
+    Need::Connect { transport, remotes: Prefix::new(address.parse().unwrap(), length), port }
+}
+
+#[test]
+fn sockets_are_granted_by_transport_place_and_port() {
+    let listen =
+        |interfaces: &str, port| Need::Listen { transport: Transport::Tcp, interfaces: pattern(interfaces), port };
+    let allowed = vec![listen("lan*", 53), connect(Transport::Udp, "192.0.2.0", 24, 0)];
+    let planned = vec![
+        listen("lan0", 53),
+        connect(Transport::Udp, "192.0.2.53", 32, 53),
+        listen("lan0", 54),
+        listen("*", 53),
+        connect(Transport::Tcp, "192.0.2.53", 32, 53),
+        connect(Transport::Udp, "192.0.0.0", 16, 53),
+    ];
+    let grants = Grants::new(planned.clone(), planned.clone(), Policy::Only(allowed));
+    assert_eq!(grants.not_allowed(), planned[2..]);
+    assert_eq!(grants.check(Access::Listen(Transport::Tcp, "lan0", 53)), Ok(()));
+    assert!(grants.check(Access::Listen(Transport::Udp, "lan0", 53)).is_err());
+    let remote = "192.0.2.53".parse().unwrap();
+    assert_eq!(grants.check(Access::Connect(Transport::Udp, remote, 53)), Ok(()));
+    assert!(grants.check(Access::Connect(Transport::Tcp, remote, 53)).is_err());
+}
+
+#[test]
+fn text_of_sockets_that_says_no_place_is_refused() {
+    for text in [
+        "Udp(listen: \"lan0\")",
+        "Udp(listen: \"lan0:0\")",
+        "Udp(listen: \"lan0:x\")",
+        "Tcp(connect: \"192.0.2.1\")",
+        "Tcp(connect: \"[2001:db8::1:53\")",
+        "Tcp(connect: \"example.net:53\")",
+        "Tcp()",
+        "Tcp(listen: \"lan0:53\", connect: \"192.0.2.1:53\")",
+    ] {
+        let mut d = portreeve_config::Diagnostics::new();
+        let value = portreeve_config::Value::root(text, &mut d).unwrap();
+        assert_eq!(need_from_value(&value, &mut d), None, "{text}");
+        assert!(d.has_errors(), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! Needs in the operator's words: the entries of `allow: […]` in router.ron.
 //!
 //! `Links("lan*")`, `Icmpv6(interfaces: "lan0", receive: [133], send: [134])`, `Publish(Tunnel)`,
-//! `Watch(DnsServer)`, `Storage(volatile: 4096, flash: 1024)`.
+//! `Watch(DnsServer)`, `Storage(volatile: 4096, flash: 1024)`, `Udp(connect: "192.0.2.53:53")`.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;

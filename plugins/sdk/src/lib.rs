@@ -43,7 +43,8 @@
 //!
 //! Map: `bindings` (the WIT package as Rust), `plugin` (the trait, the requests, the export), `log`
 //! (records with fields), `convert` (addresses to std and back), `network` (a stated network, and the calls of that
-//! interface), `tun` (devices and their batches of packets), `standing` (calls that wait over many turns of the loop, timers). `config` reads sections and is the same crate on
+//! interface), `tun` (devices and their batches of packets), `udp` (sockets of UDP and TCP, batches of
+//! datagrams), `standing` (calls that wait over many turns of the loop, timers). `config` reads sections and is the same crate on
 //! every target; all else exists only inside a component, so engines are tested natively without it.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
@@ -63,12 +64,14 @@ mod plugin;
 mod standing;
 #[cfg(target_arch = "wasm32")]
 pub mod tun;
+#[cfg(target_arch = "wasm32")]
+pub mod udp;
 
 #[cfg(target_arch = "wasm32")]
 pub use self::{
     bindings::exports::portreeve::plugin::lifecycle::{
-        CreateNeed, Diagnostic, Failure, Icmpv6Need, Ipv4Need, Manifest, Need, NetlinkNeed, Planned, Report, Severity,
-        StorageNeed, Table, TableRange,
+        ConnectNeed, CreateNeed, Diagnostic, Failure, Icmpv6Need, Ipv4Need, ListenNeed, Manifest, Need, NetlinkNeed,
+        Planned, Report, Severity, StorageNeed, Table, TableRange,
     },
     bindings::portreeve::plugin::{
         clock, facts, instance, links, metrics, names, netlink, random, raw_ip, storage, types,

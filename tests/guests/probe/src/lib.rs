@@ -4,13 +4,14 @@
 //! Commands: `links`, `addresses`, `routes`, `neighbours`, `changes`, `open IF TYPE…`, `join ADDRESS`, `receive`,
 //! `send TYPE DESTINATION`, `set|get|remove|names volatile|flash [NAME [VALUE]]`, `publish KEY ADDRESS`,
 //! `address IF ADDRESS/LENGTH`, `route IF ADDRESS LENGTH TABLE`, `sysctl NAME VALUE`, `make NAME KIND`, `rename INDEX NAME`
-//! (each states a network of just that), `hardware`, `kind KIND`, `key NAME`, `tun NAME`, `ipv4 PROTOCOL [REMOTE]`,
+//! (each states a network of just that), `hardware`, `kind KIND`, `key NAME`, `tun NAME`,
+//! `listen udp|tcp IF PORT`, `connect udp|tcp ADDRESS:PORT`, `masquerade ADDRESS LENGTH`, `ipv4 PROTOCOL [REMOTE]`,
 //! `netlink FAMILY TYPE`, `resolve NAME`, `withdraw KEY`, `facts`, `count NAME AMOUNT`, `log TEXT`, `print TEXT`, `clock`, `random`, `degraded TEXT`, `ready`.
 #![cfg(target_arch = "wasm32")]
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use portreeve_network::{Address, Kind, Link, Prefix, Route, State, Sysctl};
+use portreeve_network::{Address, Kind, Link, Masquerade, Prefix, Route, State, Sysctl};
 use portreeve_sdk::config::{Diagnostics, Value};
 use portreeve_sdk::netlink::Socket;
 use portreeve_sdk::network::{self, ipv4_address};
@@ -21,6 +22,7 @@ use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{
     Diagnostic, Failure, Icmpv6Need, Manifest, Need, Planned, Plugin, Report, Request, Requests, StorageNeed, clock,
     diagnostics, facts, info, instance, ip, ip_address, ipv6, ipv6_address, links, metrics, names, random, storage,
+    udp,
 };
 
 struct Probe;
@@ -154,6 +156,25 @@ impl Held {
             },
             ["key", name] => Ok(vec![network::public_key(name.to_owned()).await?.len().to_string()]),
             ["tun", name] => Device::open(name).map(drop).and(done),
+            ["masquerade", address, length] => {
+                let address = address.parse().map_err(|_| ErrorCode::InvalidArgument)?;
+                let source = Prefix::new(address, length.parse().unwrap_or(0));
+                let masquerades = vec![Masquerade { source, out: None }];
+                applied(State { masquerades, ..State::default() }).await
+            }
+            ["listen", "udp", interface, port] => {
+                udp::Socket::listen(interface, port.parse().unwrap_or(0)).map(drop).and(done)
+            }
+            ["listen", "tcp", interface, port] => {
+                udp::Listener::listen(interface, port.parse().unwrap_or(0)).map(drop).and(done)
+            }
+            ["connect", transport, remote] => {
+                let remote = udp::socket_address(remote.parse().map_err(|_| ErrorCode::InvalidArgument)?);
+                match transport {
+                    "udp" => udp::Socket::connect(remote).map(drop).and(done),
+                    _ => udp::Connection::connect(remote).await.map(drop).and(done),
+                }
+            }
             ["ipv4", protocol, ref remote @ ..] => {
                 let remote = remote.first().and_then(|text| text.parse().ok()).map(ipv4_address);
                 Ipv4Socket::open(protocol.parse().unwrap_or(0), None, remote).map(drop).and(done)
