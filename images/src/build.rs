@@ -8,8 +8,12 @@ use crate::process::{cargo, root, run, step};
 use crate::{Result, install, metadata};
 
 /// The plugins that ship: package, and name under which it is loaded.
-pub const PLUGINS: [(&str, &str); 3] =
-    [("portreeve-interfaces", "interfaces"), ("portreeve-radvd", "radvd"), ("portreeve-tunnels", "tunnels")];
+pub const PLUGINS: [(&str, &str); 4] = [
+    ("portreeve-interfaces", "interfaces"),
+    ("portreeve-radvd", "radvd"),
+    ("portreeve-translator", "translator"),
+    ("portreeve-tunnels", "tunnels"),
+];
 
 /// Where wasm artefacts of the profile `plugin` are, below the target directory.
 const WASM_OUT: &str = "wasm32-wasip2/plugin";

@@ -42,7 +42,7 @@ fn holds(need: &Need, access: Access<'_>) -> bool {
         (Need::Ipv4 { protocol, remotes }, Access::Ipv4(want, peers)) => *protocol == want && remotes.contains(peers),
         (Need::Ipv4 { protocol, .. }, Access::AnyIpv4(want)) => *protocol == want,
         (Need::Listen { transport, interfaces, port }, Access::Listen(wanted, name, at)) => {
-            *transport == wanted && *port == at && interfaces.matches(name)
+            *transport == wanted && (*port == 0 || *port == at) && interfaces.matches(name)
         }
         (Need::Connect { transport, remotes, port }, Access::Connect(wanted, peer, at)) => {
             *transport == wanted && (*port == 0 || *port == at) && remotes.contains(Prefix::host(peer))
@@ -109,7 +109,7 @@ fn includes(have: &Need, need: &Need) -> bool {
         (
             Need::Listen { transport, interfaces, port },
             Need::Listen { transport: wanted, interfaces: pattern, port: at },
-        ) => transport == wanted && port == at && interfaces.contains(pattern),
+        ) => transport == wanted && (*port == 0 || port == at) && interfaces.contains(pattern),
         (Need::Connect { transport, remotes, port }, Need::Connect { transport: wanted, remotes: peers, port: at }) => {
             transport == wanted && (*port == 0 || port == at) && remotes.contains(*peers)
         }

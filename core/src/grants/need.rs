@@ -117,7 +117,7 @@ pub enum Need {
         transport: Transport,
         /// On which interfaces.
         interfaces: Pattern,
-        /// At which port.
+        /// At which port; 0 for any.
         port: u16,
     },
     /// Talk to peers.

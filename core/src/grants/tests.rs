@@ -68,6 +68,7 @@ fn needs_are_written_in_the_words_that_are_read() {
         Need::Watch(FactKind::DelegatedPrefix),
         Need::Storage { volatile: 1, flash: 2 },
         Need::Listen { transport: Transport::Udp, interfaces: pattern("lan*"), port: 53 },
+        Need::Listen { transport: Transport::Tcp, interfaces: pattern("*"), port: 0 },
         connect(Transport::Udp, "192.0.2.53", 32, 53),
         connect(Transport::Tcp, "192.0.2.0", 24, 0),
         connect(Transport::Tcp, "2001:db8::", 32, 853),

@@ -59,16 +59,15 @@ pub fn need_to_text(need: &Need) -> String {
         Need::Resolve(name) => format!("Resolve(\"{name}\")"),
         Need::Key(name) => format!("Key(\"{name}\")"),
         Need::Listen { transport, interfaces, port } => {
-            format!("{}(listen: \"{interfaces}:{port}\")", word(*transport))
+            format!("{}(listen: \"{interfaces}:{}\")", word(*transport), port_to_text(*port))
         }
         Need::Connect { transport, remotes, port } => {
-            let port = if *port == 0 { "*".to_owned() } else { port.to_string() };
             let remotes = match remotes.address {
                 address if remotes.length == Family::of(address).bits() => address.to_string(),
                 _ => remotes.to_string(),
             };
             let remotes = if remotes.contains(':') { format!("[{remotes}]") } else { remotes };
-            format!("{}(connect: \"{remotes}:{port}\")", word(*transport))
+            format!("{}(connect: \"{remotes}:{}\")", word(*transport), port_to_text(*port))
         }
         Need::Masquerade(source) => format!("Masquerade(\"{source}\")"),
         Need::Netlink { family, send } => {
@@ -188,6 +187,18 @@ fn socket(value: &Value<'_>, transport: Transport, d: &mut Diagnostics) -> Optio
     }
 }
 
+/// A port, or `*` for any, which is 0.
+fn port_from_text(text: &str) -> Result<u16, &'static str> {
+    match text {
+        "*" => Ok(0),
+        number => number.parse().ok().filter(|port| *port != 0).ok_or("no port number"),
+    }
+}
+
+fn port_to_text(port: u16) -> String {
+    if port == 0 { "*".to_owned() } else { port.to_string() }
+}
+
 struct ListenAt(Pattern, u16);
 
 impl FromStr for ListenAt {
@@ -195,7 +206,7 @@ impl FromStr for ListenAt {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, port) = text.rsplit_once(':').ok_or("no port")?;
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or("no port number")?;
+        let port = port_from_text(port)?;
         Ok(Self(Pattern::new(name).ok_or("no interface name or pattern")?, port))
     }
 }
@@ -207,10 +218,7 @@ impl FromStr for ConnectTo {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (remotes, port) = text.rsplit_once(':').ok_or("no port")?;
-        let port = match port {
-            "*" => 0,
-            number => number.parse().ok().filter(|port| *port != 0).ok_or("no port number")?,
-        };
+        let port = port_from_text(port)?;
         let remotes = match remotes.strip_prefix('[') {
             Some(inner) => inner.strip_suffix(']').ok_or("no closing bracket")?,
             None => remotes,

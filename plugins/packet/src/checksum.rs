@@ -79,6 +79,50 @@ pub const fn update(field: u16, old: u16, new: u16) -> u16 {
     !fold(!field as u64 + !old as u64 + new as u64)
 }
 
+/// What changes under a checksum: words that go and words that come (RFC 1624), to be applied in one go.
+///
+/// A word stands at an even distance from the start of the summed bytes; two bytes are given as a `u32` below 2^16.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delta {
+    // Cannot overflow: each word adds less than 2^32.
+    sum: u64,
+}
+
+impl Delta {
+    /// No change.
+    pub const fn new() -> Self {
+        Self { sum: 0 }
+    }
+
+    /// `word` goes.
+    #[must_use]
+    pub const fn without(self, word: u32) -> Self {
+        Self { sum: self.sum + !word as u64 }
+    }
+
+    /// `word` comes.
+    #[must_use]
+    pub const fn with(self, word: u32) -> Self {
+        Self { sum: self.sum + word as u64 }
+    }
+
+    /// Both changes.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self { sum: self.sum + other.sum }
+    }
+
+    /// The checksum field after the change, from that before it.
+    pub const fn field(self, field: u16) -> u16 {
+        !fold(self.sum + !field as u64)
+    }
+
+    /// The sum of a pseudo header after the change, from that before it ([`Checksum::partial`]).
+    pub const fn partial(self, partial: u16) -> u16 {
+        fold(self.sum + partial as u64)
+    }
+}
+
 /// The words' sum folded to sixteen bits, as if they had been read as pairs of big endian bytes.
 fn sum_words(words: &[[u8; 4]]) -> u16 {
     // Two to the 32 words would be needed to overflow; a slice of sixteen gigabytes is no packet.
@@ -157,6 +201,22 @@ mod tests {
         let mut after = Checksum::new();
         after.add(&bytes);
         assert_eq!(update(before.finish(), 0xabcd, 0x05a0), after.finish());
+    }
+
+    #[test]
+    fn a_delta_is_all_its_updates_at_once() {
+        let mut bytes = [0x60, 0x12, 0xab, 0xcd, 0xff, 0xff, 0x00, 0x07];
+        let sum = |bytes: &[u8]| {
+            let mut checksum = Checksum::new();
+            checksum.add(bytes);
+            checksum
+        };
+        let before = sum(&bytes);
+        bytes[0..4].copy_from_slice(&[1, 2, 3, 4]);
+        bytes[6..8].copy_from_slice(&[0, 9]);
+        let delta = Delta::new().without(0x6012_abcd).with(0x0102_0304).and(Delta::new().without(7).with(9));
+        assert_eq!(delta.field(before.finish()), sum(&bytes).finish());
+        assert_eq!(delta.partial(before.partial()), sum(&bytes).partial());
     }
 
     #[test]

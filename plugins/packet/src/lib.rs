@@ -7,7 +7,10 @@
 //! | `ipv4.rs` | the IPv4 header with its options (RFC 791) |
 //! | `ipv6.rs` | the IPv6 header, the walk over extension headers (RFC 8200) |
 //! | `tcp.rs` | the TCP header with its options (RFC 9293) |
-//! | `icmpv6.rs` | ICMPv6 type numbers, the checksum field |
+//! | `icmpv4.rs`, `icmpv6.rs` | ICMP type numbers, the checksum field |
+//! | `vnet.rs` | frames in a batch, padding, the virtio header |
+//! | `segment.rs` | cutting super-packets, completing checksums |
+//! | `limit.rs` | a token bucket |
 //! | `time.rs` | [`Instant`](time::Instant): time as engines are given it |
 //! | `nd/` | Neighbor Discovery: router solicitations and advertisements, their options |
 //!
@@ -22,11 +25,15 @@
 
 pub mod checksum;
 pub mod cursor;
+pub mod icmpv4;
 pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
+pub mod limit;
 pub mod nd;
+pub mod segment;
 pub mod tcp;
 pub mod time;
+pub mod vnet;
 
 pub use cursor::EmitError;
