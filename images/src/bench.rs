@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::install::{IP, PING, RADVD, UNSHARE};
+use crate::install::{IP, PING, RADVD, TAYGA, UNBOUND, UNSHARE};
 use crate::process::{cargo, run, step};
 use crate::{Result, build, install};
 
@@ -26,6 +26,13 @@ pub fn tunnels() -> Result {
     install::for_namespaces(&[IP, PING])?;
     let stage = build::build(build::Options { release: true, guests: false })?;
     measure("bench-tunnels", true, &stage)
+}
+
+/// NAT64 and DNS64, beside Debian's TAYGA and unbound and beside plain forwarding.
+pub fn translator() -> Result {
+    install::for_namespaces(&[IP, PING, TAYGA, UNBOUND])?;
+    let stage = build::build(build::Options { release: true, guests: false })?;
+    measure("bench-translator", true, &stage)
 }
 
 fn measure(bench: &str, optimised: bool, stage: &Path) -> Result {

@@ -25,6 +25,17 @@ pub const QEMU: [Tool; 4] = [
     Tool { program: "depmod", package: "kmod" },
     Tool { program: "xz", package: "xz-utils" },
 ];
+/// What hosts reach the IPv4 internet with.
+pub const HOSTS: [Tool; 6] = [
+    Tool { program: "curl", package: "curl" },
+    Tool { program: "dig", package: "bind9-dnsutils" },
+    Tool { program: "nft", package: "nftables" },
+    Tool { program: "ssh", package: "openssh-client" },
+    Tool { program: "sshd", package: "openssh-server" },
+    Tool { program: "traceroute", package: "traceroute" },
+];
+pub const TAYGA: Tool = Tool { program: "tayga", package: "tayga" };
+pub const UNBOUND: Tool = Tool { program: "unbound", package: "unbound" };
 pub const UNSHARE: Tool = Tool { program: "unshare", package: "util-linux" };
 
 const WASM_TARGET: &str = "wasm32-wasip2";

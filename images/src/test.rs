@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::install::{IP, PING, QEMU, RADVD, RDISC6, SETPRIV, UNSHARE};
+use crate::install::{HOSTS, IP, PING, QEMU, RADVD, RDISC6, SETPRIV, UNSHARE};
 use crate::process::{Tally, cargo, run, run_counting, step};
 use crate::{Result, build, check, demo, install, metadata};
 
@@ -20,7 +20,10 @@ pub fn test(filter: Option<&str>) -> Result {
 
 fn steps(filter: Option<&str>, tally: &mut Tally) -> Result {
     let [qemu, busybox, depmod, xz] = QEMU;
-    install::for_namespaces(&[IP, PING, RDISC6, RADVD, SETPRIV, UNSHARE, qemu, busybox, depmod, xz])?;
+    let [curl, dig, nft, ssh, sshd, traceroute] = HOSTS;
+    let mut tools = vec![IP, PING, RDISC6, RADVD, SETPRIV, UNSHARE, qemu, busybox, depmod, xz];
+    tools.extend([curl, dig, nft, ssh, sshd, traceroute]);
+    install::for_namespaces(&tools)?;
     install::wasm_target()?;
     install::lint_tools()?;
     let guests: Vec<String> = build::guests()?.iter().map(|guest| build::guest_package(guest)).collect();

@@ -248,3 +248,88 @@ pub fn put(bytes: &mut [u8], at: usize, value: u16) {
         *field = value.to_be_bytes();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TCP from 192.0.2.1 to 192.0.2.2, header without options, with 25 bytes of payload.
+    fn large(dont_fragment: u8) -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, 65, 0xff, 0xff, dont_fragment, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+        packet.extend([0, 80, 0, 81, 0xff, 0xff, 0xff, 0xf0, 0, 0, 0, 0, 0x50, 0x99, 0, 1, 0, 0, 0, 0]);
+        packet.extend(0..25);
+        let partial = pseudo_header(&packet, 6, 45).unwrap();
+        put(&mut packet, 36, partial);
+        packet
+    }
+
+    const VNET: Vnet =
+        Vnet { flags: 1, gso_type: GSO_TCPV4, hdr_len: 40, gso_size: 10, csum_start: 20, csum_offset: 16 };
+
+    fn cut(packet: &[u8], vnet: &Vnet) -> Vec<Vec<u8>> {
+        let (mut out, mut starts) = (Vec::new(), Vec::new());
+        let plan = plan(packet, vnet, usize::MAX).unwrap();
+        let (packets, bytes) = plan.write(&mut out, |out, length| starts.push(out.len()..out.len() + length));
+        assert_eq!((packets, bytes), (starts.len() as u64, out.len() as u64));
+        starts.into_iter().map(|range| out[range].to_vec()).collect()
+    }
+
+    #[test]
+    fn segments_of_ipv4_have_their_own_sequence_flags_identification_and_checksums() {
+        let segments = cut(&large(0), &VNET);
+        assert_eq!(segments.iter().map(Vec::len).collect::<Vec<_>>(), [50, 50, 45]);
+        for (number, segment) in segments.iter().enumerate() {
+            assert_eq!(segment[2..4], [0, segment.len() as u8]);
+            assert_eq!(sum(&segment[..20]), 0);
+            let mut checksum = Checksum::from_partial(pseudo_header(segment, 6, segment.len() - 20).unwrap());
+            checksum.add(&segment[20..]);
+            assert_eq!(checksum.finish(), 0);
+            assert_eq!(segment[40], number as u8 * 10);
+        }
+        let ids: Vec<_> = segments.iter().map(|segment| [segment[4], segment[5]]).collect();
+        assert_eq!(ids, [[0xff, 0xff], [0, 0], [0, 1]]);
+        let sequences: Vec<_> = segments.iter().map(|segment| segment[27]).collect();
+        assert_eq!(sequences, [0xf0, 0xfa, 0x04]);
+        assert_eq!(segments[2][24..27], [0, 0, 0]);
+        // CWR stays with the first, FIN and PSH with the last.
+        assert_eq!(segments.iter().map(|segment| segment[33]).collect::<Vec<_>>(), [0x90, 0x10, 0x19]);
+    }
+
+    #[test]
+    fn what_may_not_be_fragmented_keeps_its_identification() {
+        assert!(cut(&large(0x40), &VNET).iter().all(|segment| segment[4..6] == [0xff, 0xff]));
+    }
+
+    #[test]
+    fn a_datagram_over_ipv4_without_checksum_makes_datagrams_without() {
+        let mut packet = large(0x40);
+        packet[9] = 17;
+        packet.truncate(20);
+        packet.extend([0, 1, 0, 2, 0, 0x2d, 0, 0]);
+        packet.extend([7; 37]);
+        let vnet = Vnet { flags: 0, gso_type: GSO_UDP_L4, csum_start: 0, csum_offset: 0, ..VNET };
+        let datagrams = cut(&packet, &vnet);
+        assert_eq!(
+            datagrams.iter().map(|d| [d[24], d[25], d[26], d[27]]).collect::<Vec<_>>(),
+            [[0, 18, 0, 0], [0, 18, 0, 0], [0, 18, 0, 0], [0, 15, 0, 0]]
+        );
+    }
+
+    #[test]
+    fn a_virtio_header_that_does_not_fit_is_refused() {
+        let packet = large(0);
+        for vnet in [
+            Vnet { gso_type: GSO_TCPV6, ..VNET },
+            Vnet { gso_type: GSO_UDP_L4, ..VNET },
+            Vnet { csum_start: 21, ..VNET },
+            Vnet { gso_size: 7, ..VNET },
+        ] {
+            assert_eq!(plan(&packet, &vnet, 1500).err(), Some(Fault::Malformed));
+        }
+        assert_eq!(plan(&packet, &VNET, 47).err(), Some(Fault::TooBig));
+        assert_eq!(plan(&packet[..30], &VNET, 1500).err(), Some(Fault::Malformed));
+        let mut fragment = packet.clone();
+        fragment[6] = 0x20;
+        assert_eq!(plan(&fragment, &VNET, 1500).err(), Some(Fault::Malformed));
+    }
+}

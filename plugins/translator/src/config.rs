@@ -32,7 +32,7 @@ pub use dns64::{CacheSettings, ClientRule, Dns64, Policy, Rate};
 pub use instance::{DUMMY, EVERYTHING4, NON_GLOBAL4, PRIVATE4};
 pub(crate) use needs::FORWARDING;
 pub use needs::{DNS_KEY, Listen, NAT64_KEY, Needs};
-pub use pref64::{IPV4ONLY, Pref64, Pref64Error, WELL_KNOWN, discover};
+pub use pref64::{IPV4ONLY, Pref64, Pref64Error, discover};
 pub use summary::summary;
 
 /// Most instances in a section.

@@ -12,6 +12,7 @@
 //! | `xlat/` | the packet path: bytes of one family become bytes of the other |
 //! | `nat64/` | the session table: who talks to whom by which address and port |
 //! | `flow.rs` | what these two tell each other |
+//! | `pref64.rs` | IPv4 addresses inside of IPv6 ones |
 //! | `dns64/` | the resolver: questions, answers, what is asked of others |
 //! | `guest.rs`, `guest/` | wasm only: the host on one side, the engines on the other |
 //!
@@ -24,6 +25,7 @@ pub mod flow;
 #[cfg(target_arch = "wasm32")]
 mod guest;
 pub mod nat64;
+pub mod pref64;
 pub mod xlat;
 
 pub use config::Config;

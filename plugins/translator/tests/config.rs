@@ -9,7 +9,7 @@ use portreeve_config::Severity;
 use portreeve_network::Prefix;
 use portreeve_translator::Config;
 use portreeve_translator::config::{
-    ClatAddress, Filtering, Instance, Log, Mode, NON_GLOBAL4, Nat64, Policy, Side, WELL_KNOWN, ZeroChecksum, summary,
+    ClatAddress, Filtering, Instance, Log, Mode, NON_GLOBAL4, Nat64, Policy, Pref64, Side, ZeroChecksum, summary,
 };
 use proptest::prelude::*;
 use section::*;
@@ -82,12 +82,12 @@ fn an_empty_section_is_nat64_with_the_well_known_prefix_behind_the_routers_addre
     for text in ["()", &dns64("")] {
         accepted(text);
         let (nat64, instance) = stateful(&parsed(text), "nat64");
-        assert_eq!((nat64.prefix, nat64.pool.masquerade), (WELL_KNOWN, true));
+        assert_eq!((nat64.prefix, nat64.pool.masquerade), (Pref64::WELL_KNOWN, true));
         assert_eq!(shown(&instance.masquerades()), ["192.0.0.4/30"]);
         assert_eq!((nat64.sessions, nat64.per_prefix, instance.advertise), (65_536, 16_384, true));
         assert_eq!(shown(&instance.routes()), ["192.0.0.4/30", "64:ff9b::/96"]);
         assert_eq!(instance.icmp_source(), "64:ff9b::192.0.0.4".parse().ok());
-        assert!(!instance.allows_private(Some(WELL_KNOWN)));
+        assert!(!instance.allows_private(Some(Pref64::WELL_KNOWN)));
     }
     accepted(&of("Nat64"));
     assert_eq!(stateful(&parsed(&of("Nat64()")), "x").0, Nat64::default());
@@ -95,7 +95,7 @@ fn an_empty_section_is_nat64_with_the_well_known_prefix_behind_the_routers_addre
     accepted(
         "(instances: {}, dns64: (interfaces: [\"lan0\"], resolvers: [\"192.0.2.53\"], prefixes: [\"64:ff9b::/96\"]))",
     );
-    assert_eq!(parsed(&dns64("")).dns64().unwrap().prefixes, [WELL_KNOWN]);
+    assert_eq!(parsed(&dns64("")).dns64().unwrap().prefixes, [Pref64::WELL_KNOWN]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use portreeve_config::{Diagnostics, Fields, Pattern, Span, Value};
 use portreeve_network::{Family, Prefix, read};
 
 use super::read::Found as Instance;
-use super::{Mode, NON_GLOBAL4, Pref64, WELL_KNOWN, leaf};
+use super::{Mode, NON_GLOBAL4, Pref64, leaf};
 use parts::{cache, clients, interfaces, names, rate, resolvers};
 
 /// Most prefixes that are synthesised from.
@@ -212,7 +212,7 @@ fn unreachable4(name: Option<&str>, prefixes: &[Pref64], instances: &[Instance])
     let instance = instances.iter().find(|found| Some(found.instance.name.as_str()) == name);
     let allows = |prefix: &Pref64| match instance {
         Some(found) => found.instance.allows_private(Some(*prefix)),
-        None => *prefix != WELL_KNOWN,
+        None => *prefix != Pref64::WELL_KNOWN,
     };
     if prefixes.iter().any(allows) { Vec::new() } else { NON_GLOBAL4.to_vec() }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portreeve_network::Prefix;
 
-use super::{Clat, ClatAddress, Instance, Mode, Pool, Pref64, Side, WELL_KNOWN};
+use super::{Clat, ClatAddress, Instance, Mode, Pool, Pref64, Side};
 
 /// The source of ICMP errors of IPv6 routers where nothing better is known: the IPv4 dummy address (RFC 7600
 /// section 4.8).
@@ -107,7 +107,7 @@ impl Instance {
     /// Whether IPv4 addresses that are not global are translated with this prefix (RFC 6052 section 3.1).
     #[must_use]
     pub fn allows_private(&self, prefix: Option<Pref64>) -> bool {
-        self.traffic.private.unwrap_or(prefix != Some(WELL_KNOWN))
+        self.traffic.private.unwrap_or(prefix != Some(Pref64::WELL_KNOWN))
     }
 
     /// Source of our own ICMPv6 errors: what is written, otherwise an address that leads here. None where there is none.

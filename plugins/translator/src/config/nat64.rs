@@ -9,7 +9,7 @@ use portreeve_network::{Family, Prefix, read};
 
 use super::read::Places;
 use super::{
-    Filtering, Log, MAX_POOL_ADDRESSES, MAX_STATIC, Nat64, Pool, PoolRange, StaticEntry, Timeouts, WELL_KNOWN, leaf,
+    Filtering, Log, MAX_POOL_ADDRESSES, MAX_STATIC, Nat64, Pool, PoolRange, Pref64, StaticEntry, Timeouts, leaf,
 };
 use crate::flow::Protocol;
 
@@ -35,7 +35,7 @@ impl Default for Pool {
 impl Default for Nat64 {
     fn default() -> Self {
         Self {
-            prefix: WELL_KNOWN,
+            prefix: Pref64::WELL_KNOWN,
             pool: Pool::default(),
             sessions: SESSIONS,
             per_prefix: SESSIONS / 4,
@@ -56,7 +56,7 @@ pub(super) fn read(f: &mut Fields<'_>, places: &mut Places, d: &mut Diagnostics)
             places.prefix = Some(found.span);
             found.value
         }),
-        None => Some(WELL_KNOWN),
+        None => Some(Pref64::WELL_KNOWN),
     };
     let pool = match f.take("pool") {
         Some(value) => pool(&value, places, d),

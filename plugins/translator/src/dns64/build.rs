@@ -23,7 +23,7 @@ pub const SYNTHESISED_TTL: u32 = 600;
 pub(super) enum Finals {
     /// They stay.
     Same,
-    /// AAAA records that are excluded go; signatures over a set that is no longer whole, too.
+    /// AAAA records that are excluded go, and the signatures over the set that is no longer whole.
     WithoutExcluded,
     /// AAAA records instead of A records, for no longer than so many seconds (RFC 6147 section 5.1.7).
     Synthesised(u32),
@@ -68,7 +68,7 @@ impl Build<'_> {
             push(&mut answer, record, self.ttl(record))?;
         }
         for record in &reply.finals {
-            self.push_final(&mut answer, reply, record)?;
+            self.push_final(&mut answer, record)?;
         }
         let answer_end = answer.as_slice().len();
 
@@ -120,20 +120,12 @@ impl Build<'_> {
         record.ttl.clamp(self.settings.min_ttl, self.settings.max_ttl)
     }
 
-    fn push_final<T: Composer>(
-        &self,
-        section: &mut impl RecordSectionBuilder<T>,
-        reply: &Reply<'_>,
-        record: &Raw<'_>,
-    ) -> Option<()> {
+    fn push_final<T: Composer>(&self, section: &mut impl RecordSectionBuilder<T>, record: &Raw<'_>) -> Option<()> {
         let settings = self.settings;
         match self.finals {
             Finals::Same => push(section, record, self.ttl(record)),
             Finals::WithoutExcluded => {
-                let keep = match aaaa(record) {
-                    Some(address) => settings.is_usable_aaaa(address),
-                    None => reply.finals.iter().filter_map(aaaa).all(|address| settings.is_usable_aaaa(address)),
-                };
+                let keep = aaaa(record).is_some_and(|address| settings.is_usable_aaaa(address));
                 if keep { push(section, record, self.ttl(record)) } else { Some(()) }
             }
             Finals::Synthesised(cap) => {

@@ -5,7 +5,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `settings.rs`, `prefix.rs`, `name.rs` | [`Settings`], [`Pref64`] (RFC 6052), [`Domain`] |
+//! | `settings.rs`, `arpa.rs`, `name.rs` | [`Settings`], names of addresses, [`Domain`] |
 //! | `ask.rs`, `query.rs` | a client's message: policy, limits, cache; nothing allocated on a hit |
 //! | `stored.rs`, `cache.rs` | an answer as it is kept and as it is sent, the bounded cache |
 //! | `steps.rs`, `response.rs`, `build.rs` | the rules of RFC 6147 section 5: what is asked next, what the answer is made of |
@@ -23,6 +23,7 @@
 //! that wait, times `attempts`; TCP among them by [`MAX_TCP`]; sockets by [`SLOTS_PER_SERVER`] and
 //! [`RETIRED_PER_SERVER`]; known rates by [`MAX_RATES`]. What is beyond is dropped and counted.
 
+mod arpa;
 mod ask;
 mod build;
 mod cache;
@@ -32,7 +33,6 @@ pub mod fuzz;
 mod limit;
 mod local;
 mod name;
-mod prefix;
 mod query;
 mod question;
 mod random;
@@ -51,6 +51,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use portreeve_packet::time::Instant;
 
+pub use crate::pref64::Pref64;
 pub use ask::Taken;
 pub use build::SYNTHESISED_TTL;
 pub use cache::{ENTRY_OVERHEAD, HAND_STEPS};
@@ -58,7 +59,6 @@ pub use exchange::MAX_TCP;
 pub use limit::MAX_RATES;
 pub use local::{IPV4ONLY, LOCAL_TTL};
 pub use name::{Domain, NameError};
-pub use prefix::Pref64;
 pub use question::MAX_WAITERS;
 pub use response::{MAX_CHAIN, MAX_RECORDS};
 pub use server::{CASE_CHECKS, INITIAL_RTO, MAX_BACKOFF, MAX_FAILURES, MAX_RTO, MIN_RTO, NO_EDNS, ServerRow};

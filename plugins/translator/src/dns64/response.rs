@@ -17,7 +17,7 @@ use super::settings::{MAX_NEGATIVE_TTL, Settings};
 /// Aliases followed in one answer.
 pub const MAX_CHAIN: usize = 16;
 /// Records looked at in one section of an answer.
-pub const MAX_RECORDS: usize = 2048;
+pub const MAX_RECORDS: usize = 1024;
 
 pub(super) type Names<'a> = ParsedName<&'a [u8]>;
 
@@ -119,33 +119,28 @@ impl<'a> Reply<'a> {
     fn follow(&mut self, answers: &[Raw<'a>], name: Name<Vec<u8>>, qtype: u16) -> Result<(), Malformed> {
         let mut current = name;
         for _ in 0..=MAX_CHAIN {
-            let here = |record: &&Raw<'a>| record.owner.name_eq(&current);
-            let wanted = |record: &&Raw<'a>| {
-                let found = record.rtype.to_int();
-                found == qtype || qtype == rtype::ANY || covers(record, qtype)
-            };
-            self.finals = answers.iter().filter(here).filter(wanted).copied().collect();
-            let found = self.finals.iter().any(|record| record.rtype.to_int() == qtype);
-            if found || matches!(qtype, rtype::ANY | rtype::CNAME) {
+            // Once per name: the comparison is what costs.
+            let here: Vec<Raw<'a>> = answers.iter().filter(|record| record.owner.name_eq(&current)).copied().collect();
+            let asked = |record: &&Raw<'a>| record.rtype.to_int() == qtype;
+            if qtype == rtype::ANY {
+                self.finals = here;
                 return Ok(());
             }
-            let above = |record: &&Raw<'a>| {
-                let owner = record.owner;
-                record.rtype == Rtype::DNAME && current.ends_with(&owner) && !current.name_eq(&owner)
-            };
-            if let Some(dname) = answers.iter().find(above) {
+            if here.iter().any(|record| asked(&record)) || qtype == rtype::CNAME {
+                self.finals = here.into_iter().filter(|record| asked(&record) || covers(record, qtype)).collect();
+                return Ok(());
+            }
+            let mut dnames = answers.iter().filter(|record| record.rtype == Rtype::DNAME).take(MAX_CHAIN);
+            let above = |owner: &Names<'a>| current.ends_with(owner) && !current.name_eq(owner);
+            if let Some(dname) = dnames.find(|record| above(&record.owner)) {
                 self.chain.push(*dname);
-                let signed = |record: &&Raw<'a>| record.owner.name_eq(&dname.owner) && covers(record, rtype::DNAME);
-                self.chain.extend(answers.iter().filter(signed).copied());
+                let signatures = answers.iter().filter(|record| covers(record, rtype::DNAME));
+                self.chain.extend(signatures.filter(|record| record.owner.name_eq(&dname.owner)).copied());
             }
-            // Signatures over nothing say nothing.
-            self.finals.clear();
-            let Some(alias) = answers.iter().filter(here).find(|record| record.rtype == Rtype::CNAME) else {
-                return Ok(());
-            };
+            let Some(alias) = here.iter().find(|record| record.rtype == Rtype::CNAME) else { return Ok(()) };
             let target = data::<Cname<Names<'_>>>(alias).ok_or(Malformed)?.cname().to_vec();
             self.chain.push(*alias);
-            self.chain.extend(answers.iter().filter(here).filter(|record| covers(record, rtype::CNAME)).copied());
+            self.chain.extend(here.iter().filter(|record| covers(record, rtype::CNAME)));
             current = target;
         }
         Err(Malformed)
@@ -154,6 +149,11 @@ impl<'a> Reply<'a> {
     /// Whether there is an AAAA record that counts (RFC 6147 sections 5.1.1 and 5.1.4).
     pub(super) fn has_usable_aaaa(&self, settings: &Settings) -> bool {
         self.finals.iter().filter_map(aaaa).any(|address| settings.is_usable_aaaa(address))
+    }
+
+    /// Whether no AAAA record is excluded.
+    pub(super) fn has_only_usable_aaaa(&self, settings: &Settings) -> bool {
+        self.finals.iter().filter_map(aaaa).all(|address| settings.is_usable_aaaa(address))
     }
 
     /// Whether there is any AAAA record.

@@ -1,4 +1,7 @@
 //! One resolver: how long it is waited for, whether it is asked at the moment, and what it cannot do.
+//!
+//! Times are smoothed as in RFC 6298. After some failures in a row it is left alone, each time for twice as long; then one
+//! question is its probe, and only an answer brings the others back.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

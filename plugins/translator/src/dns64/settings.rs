@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::name::Domain;
-use super::prefix::Pref64;
+use crate::pref64::Pref64;
 
 /// Resolvers in use at the same time; more are ignored.
 pub const MAX_RESOLVERS: usize = 8;

@@ -4,11 +4,11 @@ use std::net::Ipv4Addr;
 
 use portreeve_packet::time::Instant;
 
+use super::arpa::{in_addr_arpa, ip6_arpa};
 use super::build::{Build, Finals, SYNTHESISED_TTL};
 use super::cache::Key;
 use super::exchange::Lost;
 use super::local;
-use super::prefix::{in_addr_arpa, ip6_arpa};
 use super::query::{HEADER, rcode, rtype};
 use super::question::{Attempt, Question, Step, Via, flag, write_key};
 use super::response::{Malformed, Reply, is_about_the_name, parse};
@@ -198,6 +198,9 @@ fn next(question: &Question, reply: &Reply<'_>, settings: &Settings) -> Option<N
         Step::Pass => Next::Answer(build(Finals::Same)?),
         // RFC 6147 section 5.1.2: there is no such name.
         Step::Aaaa if reply.rcode == rcode::NXDOMAIN => Next::Answer(build(Finals::Same)?),
+        Step::Aaaa if reply.has_usable_aaaa(settings) && reply.has_only_usable_aaaa(settings) => {
+            Next::Answer(build(Finals::Same)?)
+        }
         Step::Aaaa if reply.has_usable_aaaa(settings) => Next::Answer(build(Finals::WithoutExcluded)?),
         Step::Aaaa => {
             let cap = if reply.has_aaaa() { None } else { reply.negative_ttl };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use portreeve_network::Prefix;
 
-use crate::config::{self, Clat, ClatAddress, Filtering, Log, Mode, Nat64, PoolRange, ZeroChecksum};
+use crate::config::{self, Clat, ClatAddress, Filtering, Log, Mode, Nat64, PoolRange, Pref64, ZeroChecksum};
 use crate::engine::PathSettings;
 use crate::flow::{Endpoint4, Endpoint6};
 use crate::xlat::{self, AddressMap, Eam, Prefix4, UdpZero};
@@ -66,7 +66,8 @@ pub fn xlat(settings: &PathSettings) -> Result<xlat::Settings, String> {
         deny4: traffic.deny.iter().filter_map(prefix4).collect(),
         errors_per_second: traffic.icmp_errors,
         hairpin: traffic.hairpin,
-        ..xlat::Settings::new(settings.prefix.map_or_else(no_prefix, prefix6052), source6)
+        explicit_only: settings.prefix.is_none(),
+        ..xlat::Settings::new(settings.prefix.unwrap_or(Pref64::WELL_KNOWN), source6)
     })
 }
 
@@ -116,7 +117,7 @@ fn prefix4(prefix: &Prefix) -> Option<Prefix4> {
 pub fn dns64(dns64: &config::Dns64) -> dns64::Settings {
     let ranges = |list: &[Prefix]| list.iter().copied().map(ip_prefix).collect();
     dns64::Settings {
-        prefixes: dns64.prefixes.iter().filter_map(|prefix| dns64::Pref64::new(prefix.address(), prefix.length())).collect(),
+        prefixes: dns64.prefixes.clone(),
         resolvers: dns64.resolvers.clone(),
         exclude_aaaa: ranges(&dns64.exclude_aaaa),
         exclude_a: ranges(&dns64.exclude_a),
@@ -150,16 +151,4 @@ const fn policy(policy: config::Policy) -> dns64::Policy {
 
 fn ip_prefix(prefix: Prefix) -> dns64::IpPrefix {
     dns64::IpPrefix::new(prefix.address, prefix.length)
-}
-
-fn prefix6052(prefix: config::Pref64) -> xlat::Prefix6052 {
-    // The section has been read: its length is one of RFC 6052's.
-    xlat::Prefix6052::new(prefix.address(), prefix.length()).unwrap_or(xlat::Prefix6052::WELL_KNOWN)
-}
-
-/// Discard-only addresses (RFC 6666): what stands in for a prefix where there are only explicit mappings.
-const NO_PREFIX: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0);
-
-fn no_prefix() -> xlat::Prefix6052 {
-    xlat::Prefix6052::new(NO_PREFIX, 96).unwrap_or(xlat::Prefix6052::WELL_KNOWN)
 }

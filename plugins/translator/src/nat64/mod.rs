@@ -11,7 +11,7 @@
 //!
 //! Bounds: `max_sessions` sessions, a mapping and a /64 each at most, [`settings::MAX_STATIC`] static mappings,
 //! [`settings::MAX_POOL_ADDRESSES`] addresses, [`log::LOG_QUEUE`] log entries. A table in which each session has its own
-//! mapping and they are of few /64s takes about 80 bytes a session, one in which each is of its own /64 about 120.
+//! mapping and they are of few /64s takes about 80 bytes a session, one in which each is of its own /64 about 110.
 //!
 //! Who is let in when it is full: a host's new session takes the place of a half-open TCP session of the /64 that has most
 //! of those (so a flood of SYNs harms its sender); nothing else gives way. From the IPv4 side a session may begin while an

@@ -37,7 +37,7 @@ const PROTOCOL_UNREACHABLE4: u8 = 2;
 const PROHIBITED4: u8 = 13;
 
 impl<S: Sessions> DataPath<S> {
-    /// Tells an IPv6 host that its packet was refused, where it may know (RFC 6146 section 3.5).
+    /// Tells an IPv6 host that its packet was refused, where it may know (RFC 6146 section 3.5, RFC 7915 section 5.4).
     #[cold]
     pub(super) fn refused6(
         &mut self,
@@ -49,14 +49,14 @@ impl<S: Sessions> DataPath<S> {
     ) {
         let code = match reason {
             Reason::TableFull | Reason::PortsExhausted | Reason::Quota | Reason::NoMapping => ADDRESS_UNREACHABLE6,
-            Reason::Prohibited | Reason::Filtered => PROHIBITED6,
+            Reason::Prohibited | Reason::Filtered | Reason::Denied | Reason::Untranslatable => PROHIBITED6,
             Reason::Protocol => PORT_UNREACHABLE6,
             _ => return,
         };
         self.error6(packet, head, layer, (icmpv6::DESTINATION_UNREACHABLE, code, 0), beside);
     }
 
-    /// Tells an IPv4 host that its packet was refused, where it may know (RFC 6146 section 3.5).
+    /// Tells an IPv4 host that its packet was refused, where it may know (RFC 6146 section 3.5, RFC 7915 section 4.4).
     #[cold]
     pub(super) fn refused4(
         &mut self,
@@ -68,7 +68,7 @@ impl<S: Sessions> DataPath<S> {
     ) {
         let code = match reason {
             Reason::NoMapping => HOST_UNREACHABLE4,
-            Reason::Filtered => PROHIBITED4,
+            Reason::Filtered | Reason::Denied | Reason::Untranslatable | Reason::UdpZero => PROHIBITED4,
             Reason::Protocol => PROTOCOL_UNREACHABLE4,
             _ => return,
         };

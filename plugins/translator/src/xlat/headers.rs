@@ -198,7 +198,8 @@ impl Head4 {
                 [] | [0, ..] => return false,
                 [1, tail @ ..] => tail,
                 [kind, length, tail @ ..] => {
-                    if SOURCE_ROUTES.contains(kind) && tail.first().is_some_and(|pointer| pointer <= length) {
+                    let is_left = tail.first().is_some_and(|pointer| (4..=*length).contains(pointer));
+                    if SOURCE_ROUTES.contains(kind) && is_left {
                         return true;
                     }
                     match usize::from(*length).checked_sub(2).and_then(|length| tail.get(length..)) {

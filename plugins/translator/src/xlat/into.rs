@@ -25,8 +25,8 @@ impl<S: Sessions> DataPath<S> {
         if !is_right4(packet.bytes().get(..head.transport).unwrap_or_default()) {
             return Err(Reason::Checksum);
         }
-        self.check_ends4(&head)?;
         let layer = layer4(&head, packet.behind(head.transport));
+        self.check_ends4(&head, layer)?;
         packet.check_offload(head.transport, layer)?;
         if head.transport > LEN4 && head.has_source_route(packet.bytes()) {
             let error = (icmpv4::DESTINATION_UNREACHABLE, SOURCE_ROUTE_FAILED, 0);
@@ -46,12 +46,19 @@ impl<S: Sessions> DataPath<S> {
             _ => {}
         }
         let Some(fragment) = head.fragment else {
-            let zero = layer == Layer::Udp && word(packet.behind(head.transport), 6) == 0;
-            if zero && self.settings.udp_zero == UdpZero::Drop {
-                return Err(Reason::UdpZero);
-            }
-            let target = self.target4(&head, layer, packet.behind(head.transport), beside.now);
-            let target = target.inspect_err(|reason| self.refused4(packet, &head, layer, *reason, beside))?;
+            let behind = packet.behind(head.transport);
+            let target = if self.settings.udp_zero == UdpZero::Drop && is_unsummed(layer, behind) {
+                Err(Reason::UdpZero)
+            } else {
+                self.target4(&head, layer, behind, beside.now)
+            };
+            let target = match target {
+                Ok(target) => target,
+                Err(reason) => {
+                    self.refused4(packet, &head, layer, reason, beside);
+                    return Err(reason);
+                }
+            };
             let length = packet.len() - head.transport;
             return self.emit4(packet, &head, layer, &target, length, beside);
         };
@@ -61,7 +68,12 @@ impl<S: Sessions> DataPath<S> {
         match &self.mode {
             Mode::Stateless(_) if head.protocol == icmpv4::PROTOCOL => Err(Reason::IcmpFragment),
             Mode::Stateless(_) => {
-                let target = self.target4(&head, layer, &[], beside.now)?;
+                let target = if is_unsummed(layer, packet.behind(head.transport)) {
+                    Err(Reason::UdpZero)
+                } else {
+                    self.target4(&head, layer, &[], beside.now)
+                };
+                let target = target.inspect_err(|reason| self.refused4(packet, &head, layer, *reason, beside))?;
                 self.emit4(packet, &head, layer, &target, 0, beside)
             }
             Mode::Stateful(_) => self.fragment4(packet, &head, layer, fragment, beside),
@@ -98,7 +110,7 @@ impl<S: Sessions> DataPath<S> {
             }
             Offer::First(length) => {
                 let behind = packet.behind(head.transport);
-                let target = if layer == Layer::Udp && word(behind, 6) == 0 {
+                let target = if is_unsummed(layer, behind) {
                     Err(Reason::UdpZero)
                 } else {
                     self.target4(head, layer, behind, beside.now)
@@ -146,10 +158,7 @@ impl<S: Sessions> DataPath<S> {
             packet.complete_checksum()?;
             cut = true;
         }
-        let zero = layer == Layer::Udp && !packet.vnet.needs_csum() && word(packet.behind(head.transport), 6) == 0;
-        if zero && head.fragment.is_some() {
-            return Err(Reason::UdpZero);
-        }
+        let zero = !packet.vnet.needs_csum() && is_unsummed(layer, packet.behind(head.transport));
         let new = words6(source, destination);
         let partial = packet.vnet.needs_csum();
         let is_gso = packet.vnet.is_gso();
@@ -207,4 +216,10 @@ impl<S: Sessions> DataPath<S> {
         }
         Ok(Fate::InPlace)
     }
+}
+
+/// Whether it is a UDP header without a checksum (RFC 7915 section 4.5).
+#[inline]
+fn is_unsummed(layer: Layer, behind: &[u8]) -> bool {
+    layer == Layer::Udp && word(behind, 6) == 0
 }

@@ -9,7 +9,8 @@
 //! | `mod.rs` | [`DataPath`], the walk over a batch, what goes beside it | |
 //! | `settings.rs`, `prefix.rs`, `eam.rs` | [`Settings`], addresses in addresses, explicit mappings | 6052, 7757 |
 //! | `packet.rs`, `headers.rs`, `transport.rs` | a packet where it lies, its headers, checksums, the MSS | 7915, 1624 |
-//! | `out.rs`, `into.rs` | IPv6 to IPv4 (and to IPv6: hairpin), IPv4 to IPv6 | 7915 5.1, 4.1 |
+//! | `out.rs`, `into.rs` | IPv6 to IPv4, IPv4 to IPv6 | 7915 5.1, 4.1 |
+//! | `hairpin.rs` | IPv6 to IPv6 by way of IPv4 addresses | 6146 3.8, 7757 4 |
 //! | `target.rs` | which addresses and ports, from sessions or from tables | 6146 3.5, 6791 |
 //! | `fragments.rs` | which flow a fragment belongs to | 6146 3.4 |
 //! | `split.rs` | super-packets to packets, packets to fragments | |
@@ -29,6 +30,7 @@ mod counters;
 mod eam;
 mod errors;
 mod fragments;
+mod hairpin;
 mod headers;
 mod icmp;
 mod into;
@@ -43,10 +45,11 @@ mod target;
 mod tests;
 mod transport;
 
+pub use crate::pref64::Pref64;
 pub use counters::{Counters, Reason};
 pub use eam::{AddressMap, Eam, EamError, MAX_MAPPINGS};
 pub use fragments::{FRAGMENT_MIN, MAX_DATAGRAMS, MAX_HELD, MAX_HELD_EACH, MAX_PIECES};
-pub use prefix::{Prefix4, Prefix6052};
+pub use prefix::Prefix4;
 pub use settings::{ERROR_BURST, ERRORS_PER_SECOND, Mode, NoSessions, Settings, UdpZero};
 
 use crate::flow::Sessions;

@@ -4,17 +4,16 @@ use super::counters::Reason;
 use super::fragments::{Ends, Key, Offer, Piece};
 use super::headers::{DONT_FRAGMENT, Fragment, Head6, LEN4, New4};
 use super::packet::Packet;
-use super::quote::put_addresses;
 use super::target::Target;
 use super::transport::{self, Change, Layer, delta, layer6, words4, words6};
 use super::{Beside, DataPath, Fate, Mode};
 use crate::flow::Sessions;
 use portreeve_packet::checksum::Delta;
 use portreeve_packet::{icmpv6, ipv6};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 /// IPv4 packets up to this may be fragmented; for larger ones the sender does Path MTU discovery (RFC 7915 section 5.1).
-const MAX_FRAGMENTABLE: usize = 1260;
+pub(super) const MAX_FRAGMENTABLE: usize = 1260;
 
 impl<S: Sessions> DataPath<S> {
     /// Translates an IPv6 packet in its buffer.
@@ -22,8 +21,14 @@ impl<S: Sessions> DataPath<S> {
     pub(super) fn translate6(&mut self, packet: &mut Packet<'_>, beside: &mut Beside<'_>) -> Result<Fate, Reason> {
         let head = Head6::parse(packet.bytes())?;
         self.check_source6(head.source)?;
-        let destination = self.destination4(head.destination)?;
         let layer = layer6(&head, packet.behind(head.transport));
+        let destination = match self.destination4(head.destination) {
+            Ok(destination) => destination,
+            Err(reason) => {
+                self.refused6(packet, &head, layer, reason, beside);
+                return Err(reason);
+            }
+        };
         packet.check_offload(head.transport, layer)?;
         if let Some(at) = head.segments_left {
             self.error6(packet, &head, layer, (icmpv6::PARAMETER_PROBLEM, 0, u32::from(at)), beside);
@@ -44,7 +49,13 @@ impl<S: Sessions> DataPath<S> {
         }
         let Some(fragment) = fragment else {
             let target = self.target6(&head, layer, packet.behind(head.transport), destination, beside.now);
-            let target = target.inspect_err(|reason| self.refused6(packet, &head, layer, *reason, beside))?;
+            let target = match target {
+                Ok(target) => target,
+                Err(reason) => {
+                    self.refused6(packet, &head, layer, reason, beside);
+                    return Err(reason);
+                }
+            };
             let length = packet.len() - head.transport;
             return self.emit6(packet, &head, layer, &target, length, beside);
         };
@@ -54,7 +65,8 @@ impl<S: Sessions> DataPath<S> {
         match &self.mode {
             Mode::Stateless(_) if head.protocol == icmpv6::NEXT_HEADER => Err(Reason::IcmpFragment),
             Mode::Stateless(_) => {
-                let target = self.target6(&head, layer, &[], destination, beside.now)?;
+                let target = self.target6(&head, layer, &[], destination, beside.now);
+                let target = target.inspect_err(|reason| self.refused6(packet, &head, layer, *reason, beside))?;
                 self.emit6(packet, &head, layer, &target, 0, beside)
             }
             Mode::Stateful(_) => self.fragment6(packet, &head, layer, fragment, destination, beside),
@@ -190,44 +202,6 @@ impl<S: Sessions> DataPath<S> {
         let header = New4 { tos, length, id, flags, ttl: head.hops - 1, protocol, source, destination };
         packet.replace(head.transport, &header.bytes())?;
         Ok(Fate::InPlace)
-    }
-
-    /// Sends the packet on to another IPv6 host (RFC 6146 section 3.8): new addresses and ports, the rest stays.
-    fn emit66(
-        &mut self,
-        packet: &mut Packet<'_>,
-        head: &Head6,
-        layer: Layer,
-        target: &Target,
-        source: Ipv6Addr,
-        destination: Ipv6Addr,
-    ) {
-        let (_, count) = packet.segments(head.transport, layer);
-        self.counters.hairpin_packets += count;
-        self.counters.hairpin_bytes += packet.len() as u64;
-        self.count(packet, layer, head.fragment.is_some());
-        let partial = packet.vnet.needs_csum();
-        let behind = packet.behind_mut(head.transport);
-        let change = Change {
-            addresses: delta(&words6(head.source, head.destination), &words6(source, destination)),
-            source_port: target.source_port,
-            destination_port: target.destination_port,
-            partial,
-        };
-        match layer {
-            Layer::Tcp => {
-                change.tcp(behind);
-                self.clamp(behind, partial);
-            }
-            Layer::Udp => change.udp(behind),
-            Layer::Echo => change.echo_same_family(behind),
-            Layer::Other(Some(at)) => change.other(behind, at),
-            _ => {}
-        }
-        if let Some([.., hops]) = packet.behind_mut(0).first_chunk_mut::<8>() {
-            *hops = head.hops.saturating_sub(1);
-        }
-        put_addresses(packet.behind_mut(0), source, destination);
     }
 
     /// Lowers the MSS, if it is to be.

@@ -8,6 +8,7 @@ use super::counters::Reason;
 use super::errors::{ERROR_HEAD, MAX_ERROR4, MAX_ERROR6, message};
 use super::headers::{DONT_FRAGMENT, Head4, Head6, LEN4, LEN6, New4, New6};
 use super::icmp::{self, has_extensions4, has_extensions6};
+use super::out::MAX_FRAGMENTABLE;
 use super::packet::Packet;
 use super::transport::{Change, Layer, delta, identifier, layer4, layer6, ports, words4, words6};
 use super::{Beside, DataPath, Fate, Mode};
@@ -29,11 +30,11 @@ struct Parts<'a> {
 }
 
 /// How the packet inside is to change.
-struct Inner<A> {
-    source: A,
-    destination: A,
-    source_port: Option<u16>,
-    destination_port: Option<u16>,
+pub(super) struct Inner<A> {
+    pub(super) source: A,
+    pub(super) destination: A,
+    pub(super) source_port: Option<u16>,
+    pub(super) destination_port: Option<u16>,
 }
 
 impl<S: Sessions> DataPath<S> {
@@ -52,13 +53,13 @@ impl<S: Sessions> DataPath<S> {
         }
         let unit = |kind, [length, ..]: [u8; 4]| if has_extensions6(kind) { usize::from(length) * 8 } else { 0 };
         let parts = parts(bytes, unit).ok_or(Reason::Truncated)?;
-        let error = icmp::to4(parts.kind, parts.code, parts.rest, &self.settings).ok_or(Reason::IcmpType)?;
         let inner = Head6::parse(parts.quote).map_err(|_| Reason::IcmpQuote)?;
         let behind = behind(parts.quote, inner.transport, inner.length);
         let layer = quoted(layer6(&inner, behind), inner.protocol, behind)?;
-        if matches!(self.mode, Mode::Stateful(_)) && self.is_hairpin(head.destination, destination) {
+        if self.is_hairpin(head.destination, destination) {
             return self.quote66(packet, head, &inner, layer, destination, beside);
         }
+        let error = icmp::to4(parts.kind, parts.code, parts.rest, &self.settings).ok_or(Reason::IcmpType)?;
         let (outer, ends) = self.inner4(head, &inner, layer, behind, destination, beside)?;
         let quote = self.inner64(&inner, layer, behind, &ends)?;
         let extensions = if has_extensions4(error.kind) { parts.extensions } else { &[] };
@@ -127,7 +128,9 @@ impl<S: Sessions> DataPath<S> {
         let length = u16::try_from(datagram + LEN4).map_err(|_| Reason::IcmpQuote)?;
         let (id, flags) = match inner.fragment {
             Some(fragment) => (fragment.id as u16, fragment.offset >> 3 | u16::from(fragment.more) << 13),
-            None => (0, DONT_FRAGMENT),
+            // As it was when it was sent (RFC 7915 section 5.1).
+            None if usize::from(length) > MAX_FRAGMENTABLE => (0, DONT_FRAGMENT),
+            None => (0, 0),
         };
         let header = New4 {
             tos: self.settings.class(inner.class),
@@ -198,7 +201,11 @@ impl<S: Sessions> DataPath<S> {
         behind: &[u8],
         beside: &Beside<'_>,
     ) -> Result<(Ipv6Addr, Ipv6Addr, Inner<Ipv6Addr>), Reason> {
-        let source = self.map6(head.source)?;
+        // RFC 7915 section 4.1: whoever it is from.
+        let source = self.map6(head.source).unwrap_or_else(|_| match self.settings.explicit_only {
+            true => self.settings.source6,
+            false => self.settings.prefix.embed(head.source),
+        });
         let map = |address| self.map6(address).map_err(|_| Reason::IcmpQuote);
         let Mode::Stateful(sessions) = &self.mode else {
             let ends = Inner {
@@ -246,56 +253,6 @@ impl<S: Sessions> DataPath<S> {
             None => with_body(&header.bytes(), behind, layer, ends, addresses, echo),
         })
     }
-
-    /// An ICMPv6 error about a packet from one IPv6 host to another by way of their IPv4 addresses: the length stays, so
-    /// it is changed where it lies.
-    fn quote66(
-        &mut self,
-        packet: &mut Packet<'_>,
-        head: &Head6,
-        inner: &Head6,
-        layer: Layer,
-        destination: Ipv4Addr,
-        beside: &mut Beside<'_>,
-    ) -> Result<Fate, Reason> {
-        let Mode::Stateful(sessions) = &self.mode else { return Err(Reason::IcmpQuote) };
-        if layer == Layer::Echo || self.settings.prefix.extract(inner.source) != Some(destination) {
-            return Err(Reason::IcmpQuote);
-        }
-        let quote_at = head.transport + ERROR_HEAD;
-        let behind = packet.behind(quote_at + inner.transport);
-        let (protocol, source_port, destination_port) = turned(layer, behind)?;
-        // Who it was sent to, as the sender knows it; then who the sender is.
-        let flow = Outbound { protocol, source: inner.destination, source_port, destination, destination_port };
-        let to = sessions.outbound_error(&flow, beside.now).ok_or(Reason::IcmpQuote)?;
-        let flow = Inbound { protocol, source: to.address, source_port: to.port, destination, destination_port };
-        let from = sessions.inbound_error(&flow, beside.now).ok_or(Reason::IcmpQuote)?;
-        let speaker = if head.source == inner.destination { Some(to.address) } else { self.source4() };
-        let speaker = self.settings.prefix.embed(speaker.ok_or(Reason::Untranslatable)?);
-        let addressee = self.settings.prefix.embed(to.address);
-        let old = words6(inner.source, inner.destination);
-        let ends = Inner {
-            source: from.address,
-            destination: addressee,
-            source_port: Some(from.port),
-            destination_port: Some(to.port),
-        };
-        let change = change(&ends, delta(&old, &words6(ends.source, ends.destination)));
-        match layer {
-            Layer::Tcp => change.tcp(packet.behind_mut(quote_at + inner.transport)),
-            _ => change.udp(packet.behind_mut(quote_at + inner.transport)),
-        }
-        put_addresses(packet.behind_mut(quote_at), ends.source, ends.destination);
-        put_addresses(packet.behind_mut(0), speaker, from.address);
-        if let Some([.., hops]) = packet.behind_mut(0).first_chunk_mut::<8>() {
-            *hops = head.hops - 1;
-        }
-        let _ = icmpv6::fill_checksum(speaker, from.address, packet.behind_mut(head.transport));
-        self.counters.hairpin_packets += 1;
-        self.counters.hairpin_bytes += packet.len() as u64;
-        self.counters.icmp_errors += 1;
-        Ok(Fate::InPlace)
-    }
 }
 
 /// Takes an ICMP error apart; `length` says how long its quote is, 0 where it does not say.
@@ -325,7 +282,7 @@ fn quoted(layer: Layer, protocol: u8, behind: &[u8]) -> Result<Layer, Reason> {
 }
 
 /// Protocol, source port and destination port of the flow that answers the quoted packet.
-fn turned(layer: Layer, behind: &[u8]) -> Result<(Protocol, u16, u16), Reason> {
+pub(super) fn turned(layer: Layer, behind: &[u8]) -> Result<(Protocol, u16, u16), Reason> {
     let protocol = layer.protocol().ok_or(Reason::IcmpQuote)?;
     Ok(match layer {
         Layer::Echo => (protocol, identifier(behind), 0),
@@ -348,7 +305,7 @@ fn turned_in(layer: Layer, behind: &[u8]) -> Result<(Protocol, u16, u16), Reason
     })
 }
 
-fn change<A>(ends: &Inner<A>, addresses: Delta) -> Change {
+pub(super) fn change<A>(ends: &Inner<A>, addresses: Delta) -> Change {
     Change { addresses, source_port: ends.source_port, destination_port: ends.destination_port, partial: false }
 }
 
@@ -383,12 +340,4 @@ fn assemble(mut quote: Vec<u8>, extensions: &[u8], room: usize, unit: usize) -> 
     quote.resize(length, 0);
     quote.extend_from_slice(extensions);
     (quote, u8::try_from(length / unit).unwrap_or(0))
-}
-
-/// Writes the addresses of the IPv6 header at the front of `bytes`.
-pub(super) fn put_addresses(bytes: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr) {
-    let addresses = bytes.get_mut(8..LEN6).unwrap_or_default();
-    for (place, octets) in addresses.chunks_exact_mut(16).zip([source.octets(), destination.octets()]) {
-        place.copy_from_slice(&octets);
-    }
 }

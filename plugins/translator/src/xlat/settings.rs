@@ -1,8 +1,9 @@
 //! What one translator is told: its prefix, its MTUs, what it may say and to whom.
 
 use super::eam::AddressMap;
-use super::prefix::{self, Prefix4, Prefix6052};
+use super::prefix::{self, Prefix4};
 use crate::flow::{Endpoint4, Endpoint6, Inbound, Outbound, Refusal, Sessions, TcpFlags};
+use crate::pref64::Pref64;
 use portreeve_packet::time::Instant;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -39,7 +40,9 @@ pub enum UdpZero {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// IPv6 addresses that stand for IPv4 ones.
-    pub prefix: Prefix6052,
+    pub prefix: Pref64,
+    /// Only explicit mappings count, and the prefix does not (stateless; RFC 7757 without RFC 6052).
+    pub explicit_only: bool,
     /// Whether the well-known prefix may carry addresses that are not global (RFC 6052 section 3.1 says no).
     pub allow_private: bool,
     /// The largest IPv6 packet to be sent, in bytes; below 1280 counts as 1280.
@@ -71,9 +74,10 @@ pub struct Settings {
 
 impl Settings {
     /// The settings of RFC 7915 and 6146 for `prefix`, with ICMPv6 errors from `source6`.
-    pub const fn new(prefix: Prefix6052, source6: Ipv6Addr) -> Self {
+    pub const fn new(prefix: Pref64, source6: Ipv6Addr) -> Self {
         Self {
             prefix,
+            explicit_only: false,
             allow_private: false,
             mtu6: 1500,
             mtu4: 1500,

@@ -54,7 +54,8 @@ impl<S: Sessions> DataPath<S> {
         {
             return Ok(address);
         }
-        let address = self.settings.prefix.extract(address).ok_or(Reason::Untranslatable)?;
+        let by_prefix = self.settings.prefix.extract(address).filter(|_| !self.settings.explicit_only);
+        let address = by_prefix.ok_or(Reason::Untranslatable)?;
         if self.settings.denies(address) {
             return Err(Reason::Denied);
         }
@@ -68,6 +69,9 @@ impl<S: Sessions> DataPath<S> {
             && let Some(address) = map.to6(address)
         {
             return Ok(address);
+        }
+        if self.settings.explicit_only {
+            return Err(Reason::Untranslatable);
         }
         if self.settings.denies(address) {
             return Err(Reason::Denied);
@@ -163,8 +167,9 @@ impl<S: Sessions> DataPath<S> {
 
     /// Whether packets from the IPv4 side with these addresses may be translated at all.
     #[inline]
-    pub(super) fn check_ends4(&self, head: &Head4) -> Result<(), Reason> {
-        if super::prefix::is_never_translated(head.source) {
+    pub(super) fn check_ends4(&self, head: &Head4, layer: Layer) -> Result<(), Reason> {
+        // RFC 7915 section 4.1: an error is translated whoever it is from, it may tell what is wrong.
+        if layer != Layer::Error && super::prefix::is_never_translated(head.source) {
             return Err(Reason::Martian);
         }
         if super::prefix::is_never_translated(head.destination) {

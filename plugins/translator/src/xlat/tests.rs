@@ -2,6 +2,7 @@
 
 mod build;
 mod gso;
+mod modes;
 mod random;
 mod reference;
 mod rfc6146;

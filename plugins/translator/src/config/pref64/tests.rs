@@ -1,3 +1,5 @@
+//! The lengths of RFC 6052 section 2.4, illegal prefixes, and discovery by RFC 7050.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
@@ -28,12 +30,12 @@ fn addresses_are_embedded_as_the_table_of_rfc_6052_section_2_4_shows() {
         assert_eq!((prefix.embed(v4), prefix.extract(expected)), (expected, Some(v4)), "{prefix}");
         assert_eq!(discover(&[prefix.embed(Ipv4Addr::new(192, 0, 0, 170)).into()]), [prefix], "{prefix}");
     }
-    assert_eq!(WELL_KNOWN.extract("64:ff9b:1::192.0.2.33".parse().unwrap()), None);
+    assert_eq!(Pref64::WELL_KNOWN.extract("64:ff9b:1::192.0.2.33".parse().unwrap()), None);
 }
 
 #[test]
 fn what_is_no_prefix_of_rfc_6052_is_refused() {
-    assert_eq!(pref64("64:ff9b::/96"), Ok(WELL_KNOWN));
+    assert_eq!(pref64("64:ff9b::/96"), Ok(Pref64::WELL_KNOWN));
     for (text, error) in [
         ("10.0.0.0/8", Pref64Error::Family),
         ("2001:db8::/33", Pref64Error::Length),
@@ -71,8 +73,8 @@ fn an_ambiguous_answer_says_nothing_and_the_other_address_decides_rfc_7050_secti
     assert_eq!(discover(&addresses(&[twice])), []);
     let other = "2001:db8:c000:aa:0:0:c000:ab";
     assert_eq!(discover(&addresses(&[other])), []);
-    assert_eq!(discover(&addresses(&[twice, "64:ff9b::c000:ab", "64:ff9b::c000:aa"])), [WELL_KNOWN]);
+    assert_eq!(discover(&addresses(&[twice, "64:ff9b::c000:ab", "64:ff9b::c000:aa"])), [Pref64::WELL_KNOWN]);
     assert_eq!(discover(&addresses(&["192.0.0.170", "2001:db8::1", "64:ff9b::c000:ac"])), []);
     let both = discover(&addresses(&["2001:db8:64::c000:aa", "64:ff9b::c000:aa", "2001:db8:64::c000:ab"]));
-    assert_eq!(both, [pref64("2001:db8:64::/96").unwrap(), WELL_KNOWN]);
+    assert_eq!(both, [pref64("2001:db8:64::/96").unwrap(), Pref64::WELL_KNOWN]);
 }

@@ -152,3 +152,28 @@ fn other_prefixes_forget_what_was_made_with_the_old_ones() {
     lab.engine.reconfigure(Settings { prefixes: vec![prefix], ..settings() }, lab.now);
     assert_eq!(ask(&mut lab), ["www.example.com. 60 AAAA 2001:db8:64::c000:250"]);
 }
+
+#[test]
+fn each_setting_that_changes_answers_forgets_them() {
+    let any = || vec![IpPrefix::new("10.0.0.0".parse().unwrap(), 8)];
+    let name = || vec!["example.com".parse::<Domain>().unwrap()];
+    let before = settings();
+    for after in [
+        Settings { prefixes: Vec::new(), ..before.clone() },
+        Settings { exclude_aaaa: Vec::new(), ..before.clone() },
+        Settings { exclude_a: any(), ..before.clone() },
+        Settings { exclude_names: name(), ..before.clone() },
+        Settings { always_names: name(), ..before.clone() },
+        Settings { min_ttl: 1, ..before.clone() },
+        Settings { max_ttl: 1, ..before.clone() },
+        Settings { trust_ad: true, ..before.clone() },
+        Settings { cache_entries: 0, ..before.clone() },
+    ] {
+        let mut lab = Lab::new(before.clone());
+        lab.ask("www.example.com", A);
+        lab.expect("www.example.com.", A, 0, [&["www.example.com. 60 A 192.0.2.80"], &[], &[]]);
+        assert_eq!(lab.engine.cache_size().0, 1);
+        lab.engine.reconfigure(after.clone(), lab.now);
+        assert_eq!(lab.engine.cache_size().0, 0, "{after:?}");
+    }
+}

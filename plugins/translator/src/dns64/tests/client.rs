@@ -208,3 +208,24 @@ fn ipv4_clients_on_a_socket_for_both_families_have_their_policy() {
         assert_eq!(text(&lab.answer()), (0, [vec![], vec![], vec![]]));
     }
 }
+
+#[test]
+fn an_edns_size_below_512_counts_as_512_by_rfc_6891_section_6_2_3() {
+    let mut lab = big(20);
+    lab.send(udp(1), &query(7, "big.example.com", A, Flags { edns: Some(100), ..Flags::default() }));
+    assert_eq!(answer_text(&lab.answer()).1.len(), 20);
+}
+
+#[test]
+fn with_do_the_authority_section_may_hold_proofs_and_is_not_left_out() {
+    let mut lab = Lab::new(settings());
+    let flags = |size| Flags { edns: Some(size), dnssec_ok: true, ..Flags::default() };
+    lab.send(udp(1), &query(7, "www.example.com", A, flags(1232)));
+    let long = format!("{}.example.com", "x".repeat(60));
+    let texts: Vec<String> = (0..9).map(|number| format!("{number}.{long}. 60 TXT {}", "y".repeat(60))).collect();
+    let authority: Vec<&str> = texts.iter().map(String::as_str).collect();
+    lab.expect("www.example.com.", A, 0, [&["www.example.com. 60 A 192.0.2.80"], &authority, &[]]);
+    assert_eq!(lab.answer()[2] & 2, 0);
+    lab.send(udp(1), &query(7, "www.example.com", A, flags(512)));
+    assert_eq!(lab.answer()[2] & 2, 2);
+}

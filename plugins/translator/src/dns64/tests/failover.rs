@@ -112,6 +112,30 @@ fn a_server_that_fails_is_left_alone_and_probed_again() {
 }
 
 #[test]
+fn an_answer_makes_up_for_the_failures_before_it() {
+    let mut lab = Lab::new(two());
+    for _ in 0..3 {
+        for name in ["a.example.com", "b.example.com"] {
+            lab.engine.flush();
+            lab.ask(name, A);
+            assert_eq!(lab.sent().server, server(1));
+            lab.run(Duration::from_millis(1600));
+            let asked = lab.sent();
+            assert_eq!(asked.server, server(2));
+            let message = reply(&asked, 0, [&[], &[SOA], &[]]);
+            lab.respond(&asked, &message);
+            lab.asked.clear();
+        }
+        lab.ask("c.example.com", A);
+        let asked = lab.sent();
+        let message = reply(&asked, 0, [&[], &[SOA], &[]]);
+        lab.respond(&asked, &message);
+        let row = lab.engine.servers(lab.now)[0];
+        assert_eq!((row.failures, row.available), (0, true));
+    }
+}
+
+#[test]
 fn many_questions_lost_together_are_one_failure() {
     let mut lab = Lab::new(two());
     for number in 0..50 {
@@ -169,11 +193,15 @@ fn a_server_that_cannot_edns_is_asked_without_by_rfc_6891_section_6_2_2() {
     lab.respond(&second, &message);
     assert_eq!(answer_text(&lab.answer()).1.len(), 1);
     assert!(lab.engine.servers(lab.now)[0].without_edns);
+    // Questions without EDNS do not prolong that.
+    lab.run(NO_EDNS - Duration::from_secs(1));
     lab.ask("b.example.com", A);
-    assert_eq!(lab.sent().bytes[11], 0);
-    lab.run(NO_EDNS);
-    lab.answers.clear();
-    lab.asked.clear();
+    let asked = lab.sent();
+    assert_eq!(asked.bytes[11], 0);
+    let message = reply(&asked, 3, [&[], &[SOA], &[]]);
+    lab.respond(&asked, &message);
+    lab.answer();
+    lab.run(Duration::from_secs(1));
     lab.ask("c.example.com", A);
     assert_eq!(lab.sent().bytes[11], 1);
 }

@@ -3,8 +3,10 @@
 mod bounds;
 mod cached;
 mod client;
+mod dnssec;
 mod failover;
 mod fuzz;
+mod reverse;
 mod rules;
 mod spoof;
 

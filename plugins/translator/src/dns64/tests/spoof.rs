@@ -110,21 +110,26 @@ fn folded(asked: &Asked) -> Vec<u8> {
     message
 }
 
+/// Asks, and answers in lower case over UDP and then over TCP.
+fn answer_folded(lab: &mut Lab) {
+    lab.engine.flush();
+    lab.ask("www.example.com", A);
+    let asked = lab.sent();
+    let message = folded(&asked);
+    lab.respond(&asked, &message);
+    assert!(lab.answers.is_empty());
+    let tcp = lab.sent();
+    assert!(tcp.via.is_err());
+    let message = folded(&tcp);
+    lab.respond(&tcp, &message);
+    lab.answer();
+}
+
 #[test]
 fn a_lost_case_is_checked_over_tcp_until_the_server_is_known_for_it() {
     let mut lab = Lab::new(settings());
     for _ in 0..CASE_CHECKS {
-        lab.engine.flush();
-        lab.ask("www.example.com", A);
-        let asked = lab.sent();
-        let message = folded(&asked);
-        lab.respond(&asked, &message);
-        assert!(lab.answers.is_empty());
-        let tcp = lab.sent();
-        assert!(tcp.via.is_err());
-        let message = folded(&tcp);
-        lab.respond(&tcp, &message);
-        lab.answer();
+        answer_folded(&mut lab);
     }
     assert!(lab.engine.servers(lab.now)[0].folds_case);
     lab.engine.flush();
@@ -135,6 +140,40 @@ fn a_lost_case_is_checked_over_tcp_until_the_server_is_known_for_it() {
     lab.respond(&asked, &message);
     lab.answer();
     assert_eq!(lab.engine.stats().upstream_case, u64::from(CASE_CHECKS));
+}
+
+#[test]
+fn a_server_that_keeps_the_case_once_is_not_known_for_losing_it() {
+    let mut lab = Lab::new(settings());
+    for round in 0..2 {
+        for _ in 1..CASE_CHECKS {
+            answer_folded(&mut lab);
+        }
+        lab.engine.flush();
+        lab.ask("www.example.com", A);
+        let asked = lab.sent();
+        let message = reply(&asked, 0, ANSWER);
+        lab.respond(&asked, &message);
+        lab.answer();
+        assert!(!lab.engine.servers(lab.now)[0].folds_case, "round {round}");
+    }
+}
+
+#[test]
+fn a_lost_case_is_taken_in_the_end_from_a_server_without_tcp() {
+    let mut lab = Lab::new(settings());
+    for _ in 0..CASE_CHECKS {
+        lab.engine.flush();
+        lab.ask("www.example.com", A);
+        let asked = lab.sent();
+        let message = folded(&asked);
+        lab.respond(&asked, &message);
+        let query = lab.sent().via.unwrap_err();
+        lab.engine.handle_tcp_response(query, Err(()), lab.now);
+        lab.drain();
+        assert_eq!(lab.answer()[3] & 15, 2);
+    }
+    assert!(lab.engine.servers(lab.now)[0].folds_case);
 }
 
 #[test]

@@ -12,7 +12,10 @@ fn a_full_table_refuses_new_sessions_and_serves_old_ones() {
     for n in 0..100 {
         assert!(lab.udp((host_of(n, 1), 5000), at(SERVER, 1)).is_ok());
     }
+    lab.wait(secs(20));
+    assert!(lab.table.poll_timeout() > Some(lab.now + BUSY_ROUND));
     assert_eq!(lab.udp((host_of(200, 1), 5000), at(SERVER, 1)), Err(Refusal::TableFull));
+    assert_eq!(lab.table.poll_timeout(), Some(lab.now + BUSY_ROUND), "room is short");
     assert_eq!(lab.udp((host_of(1, 1), 5000), at(SERVER, 2)), Err(Refusal::TableFull));
     for n in 0..100 {
         assert!(lab.udp((host_of(n, 1), 5000), at(SERVER, 1)).is_ok());

@@ -192,7 +192,9 @@ fn s3_1_static_mappings_stay_and_take_sessions_from_anyone() {
         ..one_address()
     });
     let found = Ok(Endpoint6 { address: host(), port: 443 });
+    assert_eq!(lab.table.poll_timeout(), None);
     assert_eq!(lab.back_tcp(Protocol::Tcp, at(STRANGER, 9), at(POOL, 443), Some(SYN)), found);
+    assert_eq!(lab.table.poll_timeout(), Some(lab.now + BUSY_ROUND));
     assert_eq!(lab.back(Protocol::Udp, at(STRANGER, 9), at(POOL, 443)), found);
     assert_eq!(lab.udp((host(), 443), at(SERVER, 53)), Ok(at(POOL, 443)));
     lab.wait(secs(4000));

@@ -243,12 +243,14 @@ fn run(settings: Settings, steps: Vec<Step>) {
                     lab.skip(GRAIN);
                 }
                 lab.table.sweep(lab.now);
+                model.give_way(&lab);
             }
             Step::Out { protocol, host, port, remote: to, remote_port, flags: number } => {
                 let tcp = flags(number);
                 let to = at(remote(to), remote_port);
                 let flow = outbound(protocol, (host_of(u16::from(host) / 2, u64::from(host)), port), to);
                 let said = lab.table.outbound(&flow, (protocol == Protocol::Tcp).then_some(tcp), lab.now);
+                model.give_way(&lab);
                 model.outbound(&flow, tcp, said, lab.now);
                 assert_eq!(lab.table.outbound_error(&flow, lab.now), said.ok());
             }
@@ -260,7 +262,6 @@ fn run(settings: Settings, steps: Vec<Step>) {
                 assert_eq!(lab.table.inbound_error(&flow, lab.now), said.ok());
             }
         }
-        model.give_way(&lab);
         compare(&lab, &model);
     }
     lab.wait(secs(20_000));
@@ -303,7 +304,7 @@ fn compare(lab: &Lab, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
 
     /// Sections 3.1 to 3.5 and 4, all at once.
     #[test]

@@ -155,6 +155,35 @@ fn a_prefix_gets_more_blocks_when_its_first_is_full() {
     assert!((10..=20).contains(&lab.table.stats().blocks), "{}", lab.table.stats().blocks);
 }
 
+/// Blocks leave a /64's list from any place in it, and a freed block may be of another /64 right away.
+#[test]
+fn blocks_leave_the_list_of_their_prefix_from_any_place() {
+    for gone in 0..4u16 {
+        let mut lab = Lab::new(Settings { port_block: Some(16), ..ports(1600..=1600 + 4 * 16 - 1) });
+        let tcp = |lab: &mut Lab, network, port| lab.out(Protocol::Tcp, (host_of(network, 1), port), at(SERVER, 1));
+        let publics: Vec<u16> = (0..64).map(|port| tcp(&mut lab, 1, port).unwrap().port).collect();
+        assert_eq!((publics.iter().collect::<BTreeSet<_>>().len(), lab.table.stats().blocks), (64, 4));
+        lab.wait(secs(200));
+        let of_gone = |public: u16| (public - 1600) / 16 == gone;
+        for (port, _) in (0..64).zip(&publics).filter(|(_, public)| !of_gone(**public)) {
+            tcp(&mut lab, 1, port).unwrap();
+        }
+        lab.wait(secs(100));
+        assert_eq!((lab.table.len(), lab.table.stats().blocks), (48, 3));
+        // Another /64 takes what is free; the first finds its own blocks full, and nothing else.
+        assert!(of_gone(tcp(&mut lab, 2, 9).unwrap().port));
+        assert_eq!(tcp(&mut lab, 1, 99), Err(Refusal::PortsExhausted), "block {gone}");
+        for port in 0..48 {
+            let public = lab.udp((host_of(1, 1), port), at(SERVER, 1)).unwrap();
+            assert!(!of_gone(public.port), "block {gone}");
+        }
+        assert_eq!(lab.udp((host_of(1, 1), 48), at(SERVER, 1)), Err(Refusal::PortsExhausted));
+        assert_eq!(lab.table.stats().blocks, 4);
+        lab.wait(secs(400));
+        assert_eq!(lab.table.stats().blocks, 0);
+    }
+}
+
 #[test]
 fn pools_that_cannot_be_are_refused() {
     let check = |pools: Vec<Pool>| Settings { pools, ..Settings::default() }.check();

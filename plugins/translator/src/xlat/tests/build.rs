@@ -1,7 +1,7 @@
 //! Packets, batches and a session table for tests. Nothing here is shared with what is tested but the frame format.
 
 use crate::flow::{Endpoint4, Endpoint6, Inbound, Outbound, Protocol, Refusal, Sessions, TcpFlags};
-use crate::xlat::{AddressMap, DataPath, Eam, Mode, NoSessions, Prefix6052, Settings};
+use crate::xlat::{AddressMap, DataPath, Eam, Mode, NoSessions, Pref64, Settings};
 use portreeve_packet::time::Instant;
 use portreeve_packet::vnet::{Frames, Vnet, push_headroom, push_tun_frame};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -21,8 +21,8 @@ pub const OTHER4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// What ports of the pool differ by from those of the hosts.
 pub const PORT_KEY: u16 = 0x5a5a;
 
-pub fn prefix() -> Prefix6052 {
-    Prefix6052::new(Ipv6Addr::new(0x2001, 0xdb8, 0x64, 0, 0, 0, 0, 0), 96).unwrap()
+pub fn prefix() -> Pref64 {
+    Pref64::new(Ipv6Addr::new(0x2001, 0xdb8, 0x64, 0, 0, 0, 0, 0), 96).unwrap()
 }
 
 pub fn embedded(address: Ipv4Addr) -> Ipv6Addr {
@@ -229,7 +229,7 @@ pub fn udp(ends: Pseudo, source: u16, destination: u16, payload: &[u8]) -> Vec<u
 /// A TCP segment with its checksum; `options` is a multiple of four bytes.
 pub fn tcp(ends: Pseudo, ports: (u16, u16), flags: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut bytes: Vec<u8> = [ports.0, ports.1].iter().flat_map(|w| w.to_be_bytes()).collect();
-    bytes.extend([0, 0, 1, 0, 0, 0, 2, 0, (20 + options.len() as u8) / 4 << 4, flags, 0x20, 0, 0, 0, 0, 0]);
+    bytes.extend([0, 0, 1, 0, 0, 0, 2, 0, ((20 + options.len() as u8) / 4) << 4, flags, 0x20, 0, 0, 0, 0, 0]);
     bytes.extend(options);
     bytes.extend(payload);
     let value = sum(&[&ends.bytes(6, bytes.len()), &bytes]);

@@ -94,7 +94,7 @@ fn without_id(packet: &[u8]) -> Vec<u8> {
 
 fn same_bytes<S: Sessions>(new: impl Fn() -> DataPath<S>, frame: Super) {
     let frame = frame.frame();
-    let after = run_all(&mut new(), &[frame.clone()], Instant::ZERO);
+    let after = run_all(&mut new(), core::slice::from_ref(&frame), Instant::ZERO);
     let mut after: Vec<Vec<u8>> = after.batch.iter().chain(&after.side).flat_map(cut).collect();
     let pieces: Vec<_> = cut(&frame).into_iter().map(|packet| (Vnet::default(), packet)).collect();
     pieces.iter().for_each(|(_, packet)| assert_right(packet));
@@ -154,8 +154,16 @@ const PLAIN: Super = Super {
 #[test]
 fn a_super_packet_stays_one_frame_and_its_virtio_header_follows() {
     for (six, tcp, want) in [
-        (true, true, Vnet { gso_type: GSO_TCPV4 | GSO_ECN, hdr_len: 52, csum_start: 20, csum_offset: 16, ..Vnet::default() }),
-        (false, true, Vnet { gso_type: GSO_TCPV6 | GSO_ECN, hdr_len: 72, csum_start: 40, csum_offset: 16, ..Vnet::default() }),
+        (
+            true,
+            true,
+            Vnet { gso_type: GSO_TCPV4 | GSO_ECN, hdr_len: 52, csum_start: 20, csum_offset: 16, ..Vnet::default() },
+        ),
+        (
+            false,
+            true,
+            Vnet { gso_type: GSO_TCPV6 | GSO_ECN, hdr_len: 72, csum_start: 40, csum_offset: 16, ..Vnet::default() },
+        ),
         (true, false, Vnet { gso_type: GSO_UDP_L4, hdr_len: 28, csum_start: 20, csum_offset: 6, ..Vnet::default() }),
         (false, false, Vnet { gso_type: GSO_UDP_L4, hdr_len: 48, csum_start: 40, csum_offset: 6, ..Vnet::default() }),
     ] {
@@ -237,4 +245,37 @@ fn an_open_checksum_of_an_echo_is_completed_before_it_changes() {
     assert_eq!(output.batch[0].0, Vnet::default());
     assert_right(&output.batch[0].1);
     assert_eq!(output.batch[0].1[12..16], map4(HOST).octets());
+}
+
+#[test]
+fn a_virtio_header_that_contradicts_its_packet_is_refused() {
+    for (six, tcp, gso_type) in [
+        (true, true, GSO_TCPV4),
+        (true, true, GSO_UDP_L4),
+        (false, true, GSO_TCPV6),
+        (false, true, GSO_UDP_L4),
+        (true, false, GSO_TCPV6),
+        (false, false, GSO_TCPV4),
+        (true, true, 3),
+    ] {
+        let (vnet, packet) = Super { six, tcp, ..PLAIN }.frame();
+        for vnet in [Vnet { gso_type, ..vnet }, Vnet { gso_size: 0, ..vnet }, Vnet { csum_start: 41, ..vnet }] {
+            let mut path = stateless();
+            let output = run_all(&mut path, &[(vnet, packet.clone())], Instant::ZERO);
+            assert!(output.packets().is_empty());
+            assert_eq!(path.counters().dropped(crate::xlat::Reason::Malformed), 1, "{vnet:?}");
+        }
+    }
+}
+
+#[test]
+fn an_open_checksum_is_completed_before_a_packet_is_cut_into_fragments() {
+    let (vnet, packet) = Super { six: false, tcp: false, df: false, payload: 3000, ..PLAIN }.frame();
+    let vnet = Vnet { gso_type: GSO_NONE, gso_size: 0, ..vnet };
+    let output = run_all(&mut stateless(), &[(vnet, packet)], Instant::ZERO);
+    assert_eq!((output.batch.len(), output.side.len()), (0, 3));
+    assert!(output.side.iter().all(|(vnet, _)| *vnet == Vnet::default()));
+    let datagram: Vec<u8> = output.side.iter().flat_map(|(_, packet)| packet[48..].to_vec()).collect();
+    let pseudo = Pseudo::Six(embedded(SERVER), HOST).bytes(17, datagram.len());
+    assert_eq!((datagram.len(), sum(&[&pseudo, &datagram])), (3008, 0));
 }

@@ -125,7 +125,7 @@ pub fn six_to_four(packet: &[u8], rules: Rules) -> Vec<u8> {
     }
     let (source, destination) = (map4(source), map4(destination));
     let payload = body(next, &packet[at..], Pseudo::Four(source, destination), rules);
-    let may_be_fragmented = payload.len() + 20 <= 1260 && !rules.inner;
+    let may_be_fragmented = payload.len() + 20 <= 1260;
     Ip4 {
         tos: packet[0] << 4 | packet[1] >> 4,
         id: 0,
@@ -189,7 +189,7 @@ fn padded(mut quote: Vec<u8>, extensions: &[u8], unit: usize, room: usize) -> (V
         return (quote, 0);
     }
     quote.truncate((room - extensions.len()) / unit * unit);
-    while quote.len() < 128 || quote.len() % unit != 0 {
+    while quote.len() < 128 || !quote.len().is_multiple_of(unit) {
         quote.push(0);
     }
     let length = (quote.len() / unit) as u8;
@@ -265,7 +265,7 @@ pub fn error_to_six(error: &ErrorParts, source: Ipv6Addr, destination: Ipv6Addr,
                 let plateaus = [65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68];
                 mtu = plateaus.into_iter().find(|plateau| *plateau < length).unwrap_or(68);
             }
-            let mtu = (u32::from(mtu) + 20).min(1500).min(1520).max(1280);
+            let mtu = (u32::from(mtu) + 20).clamp(1280, 1500);
             rest = mtu.to_be_bytes();
         }
         (12, _) => rest[3] = POINTERS4.iter().find(|row| row.0 == error.rest[0])?.1,

@@ -44,7 +44,9 @@ fn s4_1_the_tos_may_be_ignored_but_for_ecn() {
 #[test]
 fn s4_1_options_are_ignored() {
     let (before, after) = datagram(b"x");
-    for options in [vec![1, 1, 1, 0], vec![7, 7, 4, 0, 0, 0, 0, 0], vec![0x94, 4, 0, 0], vec![131, 0, 0, 0], vec![9; 40]] {
+    for options in
+        [vec![1, 1, 1, 0], vec![7, 7, 4, 0, 0, 0, 0, 0], vec![0x94, 4, 0, 0], vec![131, 0, 0, 0], vec![9; 40]]
+    {
         let got = one(&mut stateless(), &Ip4 { options, ..ip4(17) }.packet(&before));
         assert_eq!(got, ip6(17).packet(&after));
     }
@@ -133,7 +135,10 @@ fn s4_1_addresses_that_are_not_translated_are_refused() {
     ] {
         let denied = crate::xlat::Prefix4::new([10, 0, 0, 0].into(), 8).unwrap();
         let mut path = stateless_with(Settings { deny4: vec![denied], ..settings() });
-        nothing(&mut path, &Ip4 { source: source.into(), ..ip4(17) }.packet(&before));
+        let output = run(&mut path, &Ip4 { source: source.into(), ..ip4(17) }.packet(&before));
+        // Section 4.4: administratively prohibited, but nothing to who is nobody.
+        assert_eq!(output.packets().len(), usize::from(reason == Reason::Denied));
+        assert!(output.packets().iter().all(|error| error[20..22] == [3, 13]));
         assert_eq!(path.counters().dropped(reason), 1, "{source:?}");
     }
     for destination in [[224, 0, 0, 5], [255, 255, 255, 255], [127, 0, 0, 1]] {
@@ -330,7 +335,7 @@ fn s4_5_udp_without_a_checksum_gets_one_or_is_dropped() {
     let packet = ip4(17).packet(&before);
     assert_eq!(one(&mut stateless(), &packet), ip6(17).packet(&after));
     let mut path = stateless_with(Settings { udp_zero: UdpZero::Drop, ..settings() });
-    nothing(&mut path, &packet);
+    assert_eq!(beside(&mut path, &packet)[20..22], [3, 13]);
     assert_eq!(path.counters().dropped(Reason::UdpZero), 1);
     before[4] = 0xff;
     nothing(&mut stateless(), &ip4(17).packet(&before));
@@ -340,10 +345,9 @@ fn s4_5_udp_without_a_checksum_gets_one_or_is_dropped() {
 fn s4_5_a_first_fragment_of_udp_without_a_checksum_is_dropped() {
     let (mut before, _) = datagram(&[1; 40]);
     before[6..8].fill(0);
-    for mut path in [stateless()] {
-        nothing(&mut path, &Ip4 { flags: 0x2000, ..ip4(17) }.packet(&before));
-        assert_eq!(path.counters().dropped(Reason::UdpZero), 1);
-    }
+    let mut path = stateless();
+    assert_eq!(beside(&mut path, &Ip4 { flags: 0x2000, ..ip4(17) }.packet(&before))[20..22], [3, 13]);
+    assert_eq!(path.counters().dropped(Reason::UdpZero), 1);
 }
 
 #[test]
@@ -422,4 +426,16 @@ fn what_follows_the_packet_in_its_frame_is_cut_off() {
     let mut path = stateless();
     assert_eq!(beside(&mut path, &packet), ip6(17).packet(&after));
     assert_eq!(path.counters().moved, 1);
+}
+
+#[test]
+fn s4_1_an_error_is_translated_whoever_it_is_from() {
+    for source in [[127, 0, 0, 1], [0, 0, 0, 0], [10, 0, 0, 1]] {
+        let denied = crate::xlat::Prefix4::new([10, 0, 0, 0].into(), 8).unwrap();
+        let mut path = stateless_with(Settings { deny4: vec![denied], ..settings() });
+        let packet = Ip4 { source: source.into(), ..ip4(1) }.packet(&icmp4(11, 0, [0; 4], &about().0));
+        let from = embedded(source.into());
+        let message = icmp6(Pseudo::Six(from, HOST), 3, 0, [0; 4], &about().1);
+        assert_eq!(beside(&mut path, &packet), Ip6 { source: from, ..ip6(58) }.packet(&message));
+    }
 }

@@ -3,7 +3,7 @@
 use super::build::*;
 use super::random::assert_right;
 use super::reference::ROWS6;
-use crate::xlat::{Prefix6052, Reason, Settings};
+use crate::xlat::{Pref64, Reason, Settings};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const TO4: Pseudo = Pseudo::Four(HOST4, SERVER);
@@ -37,7 +37,10 @@ fn s5_1_header_fields_are_those_of_an_ipv4_host() {
 fn s5_1_the_traffic_class_may_be_ignored_but_for_ecn() {
     let (before, after) = datagram(b"");
     let mut path = stateless_with(Settings { copy_traffic_class: false, ..settings() });
-    assert_eq!(one(&mut path, &Ip6 { class: 0xbb, ..ip6(17) }.packet(&before)), Ip4 { tos: 3, ..ip4(17) }.packet(&after));
+    assert_eq!(
+        one(&mut path, &Ip6 { class: 0xbb, ..ip6(17) }.packet(&before)),
+        Ip4 { tos: 3, ..ip4(17) }.packet(&after)
+    );
 }
 
 #[test]
@@ -126,7 +129,8 @@ fn s5_1_addresses_that_are_not_translated_are_refused() {
         assert_eq!(path.counters().dropped(Reason::Martian), 1, "{source}");
     }
     let mut path = stateless();
-    nothing(&mut path, &Ip6 { source: "2001:db8:2::1".parse().unwrap(), ..ip6(17) }.packet(&before));
+    let error = beside(&mut path, &Ip6 { source: "2001:db8:2::1".parse().unwrap(), ..ip6(17) }.packet(&before));
+    assert_eq!(error[40..42], [1, 1]);
     assert_eq!(path.counters().dropped(Reason::Untranslatable), 1);
     for (destination, reason) in [
         ("2001:db8:77::1".parse().unwrap(), Reason::NotOurs),
@@ -136,7 +140,10 @@ fn s5_1_addresses_that_are_not_translated_are_refused() {
         (embedded(Ipv4Addr::BROADCAST), Reason::Denied),
     ] {
         let mut path = stateless();
-        nothing(&mut path, &Ip6 { destination, ..ip6(17) }.packet(&before));
+        let output = run(&mut path, &Ip6 { destination, ..ip6(17) }.packet(&before));
+        // RFC 7915 section 5.4: administratively prohibited.
+        assert_eq!(output.packets().len(), usize::from(reason == Reason::Denied));
+        assert!(output.packets().iter().all(|error| error[40..42] == [1, 1]));
         assert_eq!(path.counters().dropped(reason), 1, "{destination}");
     }
 }
@@ -144,14 +151,15 @@ fn s5_1_addresses_that_are_not_translated_are_refused() {
 #[test]
 fn rfc6052_s3_1_the_well_known_prefix_carries_global_addresses_only() {
     let (before, _) = datagram(b"");
-    let well_known = Settings { prefix: Prefix6052::WELL_KNOWN, ..settings() };
+    let well_known = Settings { prefix: Pref64::WELL_KNOWN, ..settings() };
     let to = |address: [u8; 4]| {
-        let destination = Prefix6052::WELL_KNOWN.embed(address.into());
+        let destination = Pref64::WELL_KNOWN.embed(address.into());
         Ip6 { destination, ..ip6(17) }.packet(&before)
     };
-    for private in [[10, 0, 0, 1], [172, 31, 0, 1], [192, 168, 1, 1], [100, 64, 0, 1], [198, 18, 0, 1], [192, 0, 2, 77]] {
+    for private in [[10, 0, 0, 1], [172, 31, 0, 1], [192, 168, 1, 1], [100, 64, 0, 1], [198, 18, 0, 1], [192, 0, 2, 77]]
+    {
         let mut path = stateless_with(well_known.clone());
-        nothing(&mut path, &to(private));
+        beside(&mut path, &to(private));
         assert_eq!(path.counters().dropped(Reason::Denied), 1);
         one(&mut stateless_with(Settings { allow_private: true, ..well_known.clone() }), &to(private));
     }
@@ -185,7 +193,10 @@ fn s5_2_neighbour_and_listener_discovery_and_unknown_messages_are_dropped() {
 fn about() -> (Vec<u8>, Vec<u8>) {
     let (from, to) = (embedded(SERVER), HOST);
     let before = Ip6::new(from, to, 17).packet(&udp(Pseudo::Six(from, to), 53, 1000, b"answer"));
-    (before, Ip4::new(SERVER, HOST4, 17).packet(&udp(Pseudo::Four(SERVER, HOST4), 53, 1000, b"answer")))
+    (
+        before,
+        Ip4 { flags: 0, ..Ip4::new(SERVER, HOST4, 17) }.packet(&udp(Pseudo::Four(SERVER, HOST4), 53, 1000, b"answer")),
+    )
 }
 
 fn error6(kind: u8, code: u8, rest: [u8; 4]) -> Vec<u8> {
@@ -394,7 +405,9 @@ fn s1_2_fragments_of_icmp_are_not_translated_without_state() {
 
 #[test]
 fn the_mss_of_a_syn_is_lowered_to_what_fits_both_sides() {
-    for (mss, want, mtu6, mtu4) in [(9000_u16, 1440_u16, 1500, 1500), (1440, 1440, 1500, 1500), (1440, 1340, 1400, 1500), (1440, 1360, 1500, 1400)] {
+    for (mss, want, mtu6, mtu4) in
+        [(9000_u16, 1440_u16, 1500, 1500), (1440, 1440, 1500, 1500), (1440, 1340, 1400, 1500), (1440, 1360, 1500, 1400)]
+    {
         let option = |mss: u16| [&[1, 1, 4, 2, 2, 4][..], &mss.to_be_bytes()].concat();
         let mut path = stateless_with(Settings { mtu6, mtu4, ..settings() });
         let syn = |ends, mss| tcp(ends, (1000, 80), 2, &option(mss), b"");
@@ -405,7 +418,10 @@ fn the_mss_of_a_syn_is_lowered_to_what_fits_both_sides() {
         assert_eq!(one(&mut path, &ip6(6).packet(&syn(to6(), mss))), ip4(6).packet(&syn(TO4, mss)));
     }
     let data = tcp(to6(), (1000, 80), 0x10, &[2, 4, 0xff, 0xff], b"");
-    assert_eq!(one(&mut stateless(), &ip6(6).packet(&data)), ip4(6).packet(&tcp(TO4, (1000, 80), 0x10, &[2, 4, 0xff, 0xff], b"")));
+    assert_eq!(
+        one(&mut stateless(), &ip6(6).packet(&data)),
+        ip4(6).packet(&tcp(TO4, (1000, 80), 0x10, &[2, 4, 0xff, 0xff], b""))
+    );
 }
 
 #[test]
@@ -419,4 +435,26 @@ fn rfc7757_s4_hosts_with_mappings_reach_each_other_by_their_ipv4_addresses() {
     assert_eq!(path.counters().hairpin_packets, 1);
     let mut path = stateless_with(Settings { hairpin: false, ..settings() });
     assert_eq!(one(&mut path, &packet)[0], 0x45);
+}
+
+#[test]
+fn rfc7757_s4_an_error_about_such_a_packet_finds_its_sender() {
+    let (from, to) = (embedded(HOST4), embedded(OTHER4));
+    let inner = Ip6::new(from, OTHER, 17).packet(&udp(Pseudo::Six(from, OTHER), 1, 2, b"neighbour"));
+    let packet = Ip6::new(OTHER, from, 58).packet(&icmp6(Pseudo::Six(OTHER, from), 4, 0, [0, 0, 0, 200], &inner));
+    let sent = Ip6::new(HOST, to, 17).packet(&udp(Pseudo::Six(HOST, to), 1, 2, b"neighbour"));
+    let message = icmp6(Pseudo::Six(to, HOST), 4, 0, [0, 0, 0, 200], &sent);
+    assert_eq!(one(&mut stateless(), &packet), Ip6 { hops: 63, ..Ip6::new(to, HOST, 58) }.packet(&message));
+}
+
+#[test]
+fn s5_2_a_long_quote_is_cut_so_that_extensions_fit() {
+    let (from, to) = (embedded(SERVER), HOST);
+    let about = Ip6::new(from, to, 17).packet(&udp(Pseudo::Six(from, to), 1, 2, &[7; 1100]));
+    let extension = [0x20, 0, 0x5a, 0x5a, 0, 8, 1, 1, 1, 2, 3, 4];
+    let quote = [&about[..1000], &extension].concat();
+    let packet = ip6(58).packet(&icmp6(to6(), 3, 0, [125, 0, 0, 0], &quote));
+    let error = beside(&mut stateless(), &packet);
+    assert_right(&error);
+    assert_eq!((error.len(), error[25], &error[564..]), (576, 134, &extension[..]));
 }
