@@ -5,6 +5,7 @@
 //! for a few seconds on mutated samples in every test run.
 
 pub mod gateway;
+pub mod translator;
 
 use std::net::Ipv6Addr;
 use std::sync::OnceLock;
@@ -30,7 +31,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "router_solicitation", run: router_solicitation, samples: solicitations },
     Target { name: "router_advertisement", run: router_advertisement, samples: advertisements },
     Target { name: "nd_options", run: nd_options, samples: advertisements },
@@ -42,6 +43,11 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "interfaces_section", run: gateway::interfaces_section, samples: gateway::interfaces_samples },
     Target { name: "tunnels_section", run: gateway::tunnels_section, samples: gateway::tunnels_samples },
     Target { name: "import_interfaces", run: gateway::import_interfaces, samples: gateway::import_samples },
+    Target { name: "xlat", run: translator::xlat, samples: translator::xlat_samples },
+    Target { name: "nat64_sessions", run: translator::sessions, samples: translator::sessions_samples },
+    Target { name: "dns64_query", run: translator::dns64_query, samples: translator::query_samples },
+    Target { name: "dns64_response", run: translator::dns64_response, samples: translator::response_samples },
+    Target { name: "translator_section", run: translator::translator_section, samples: translator::section_samples },
 ];
 
 /// Router solicitations (RFC 4861 section 4.1).

@@ -13,9 +13,9 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// `per_second` tokens each second, at most `burst` kept.
+    /// `per_second` tokens each second, at most `burst` kept; with 0 per second there is never one.
     pub const fn new(per_second: u32, burst: u32) -> Self {
-        let per_second = if per_second == 0 { 1 } else { per_second };
+        let (per_second, burst) = if per_second == 0 { (1, 0) } else { (per_second, burst) };
         let interval = Duration::from_nanos(1_000_000_000 / per_second as u64);
         Self { interval, burst: burst as u64, tokens: burst as u64, filled: None }
     }
@@ -52,6 +52,13 @@ mod tests {
         assert_eq!(passed, 10);
         let passed = (0..100).filter(|_| bucket.take(start + Duration::from_secs(3600))).count();
         assert_eq!(passed, 3);
+    }
+
+    #[test]
+    fn none_per_second_is_none_at_all() {
+        let mut bucket = TokenBucket::new(0, 50);
+        assert!(!bucket.take(Instant::ZERO));
+        assert!(!bucket.take(Instant::from_secs(86_400)));
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub const SNAPSHOT_BYTES: u64 = 48;
 pub struct Config {
     instances: BTreeMap<String, Arc<Instance>>,
     dns64: Option<Arc<Dns64>>,
-    /// Both families are forwarded by the kernel because this plugin says so.
+    /// Both families are forwarded by the kernel because this plugin says so. Not to be where an uplink has its default
+    /// route from router advertisements: the kernel drops it when forwarding begins, unless `accept_ra` is set with it.
     pub forwarding: bool,
 }
 
@@ -92,6 +93,9 @@ pub struct Traffic {
     pub mtu6: u32,
     /// The largest IPv4 packet that is emitted, in bytes, 576 and more.
     pub mtu4: u32,
+    /// IPv4 packets that may be fragmented become IPv6 packets no larger than this, in bytes, 1280 to `mtu6`
+    /// (`lowest-ipv6-mtu`, RFC 7915 section 4).
+    pub lowest_mtu6: u32,
     /// TCP's maximum segment size is held to what fits.
     pub mss_clamp: bool,
     /// Hosts of the IPv6 side reach each other by their IPv4 addresses (RFC 6146 section 3.8, RFC 7757 section 4).
@@ -105,7 +109,7 @@ pub struct Traffic {
     /// Whether IPv4 addresses that are not global are translated; none for what the prefix asks for
     /// (RFC 6052 section 3.1: with the well-known prefix they are not).
     pub private: Option<bool>,
-    /// ICMP errors a second that are sent of our own.
+    /// ICMP errors a second that are sent of our own, for each family; 0 sends none.
     pub icmp_errors: u32,
     /// Source of our own ICMPv6 errors; none for what [`Instance::icmp_source`] makes of the prefix.
     pub icmp_source: Option<Ipv6Addr>,
@@ -149,6 +153,9 @@ pub struct Nat64 {
 }
 
 /// Where the hosts of the IPv6 side come from.
+///
+/// An address that the router itself has is of no use here: the kernel takes what comes back to it for its own programs,
+/// and nothing is said of its ports (`ip_local_reserved_ports` is not touched). To share the router's address, masquerade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// The addresses are known inside the router only, and the kernel hides them behind its own.
@@ -230,7 +237,7 @@ pub struct Siit {
     pub prefix: Option<Pref64>,
     /// Explicit address mappings; no two have an address in common but one within the other (RFC 7757 section 3.2).
     pub eam: Vec<Eam>,
-    /// Sources of ICMPv4 errors of hosts that have no IPv4 address (RFC 6791); not empty.
+    /// Sources of ICMPv4 errors of hosts that have no IPv4 address, the same one for each of them (RFC 6791); not empty.
     pub pool6791: Vec<Ipv4Addr>,
     /// IPv4 prefixes whose hosts have addresses within `prefix` (RFC 6052 section 2.1): routed to the device.
     pub ipv4: Vec<Prefix>,
@@ -279,7 +286,9 @@ pub struct Clat {
 pub enum ClatAddress {
     /// [`Clat::ipv4`] is this one, all others are dropped.
     One(Ipv6Addr),
-    /// Every IPv4 address has one within this prefix (RFC 6877 section 6.3).
+    /// [`Clat::ipv4`] and private addresses ([`PRIVATE4`]) each have one within this prefix (RFC 6877 section 6.3), all
+    /// others are dropped. Of 32, 64 or 96 bits: at other lengths an address lies around bits 64 to 71, and RFC 7757 has
+    /// no mapping for that.
     Within(Pref64),
 }
 

@@ -203,7 +203,7 @@ impl Engine {
         let ended = self.instances.get_mut(instance).is_some_and(|runtime| runtime.path.handle(event, now));
         if ended {
             // The shim lets go of the device, so that it can be opened again.
-            self.actions.push_back(Action::ClosePath { instance: instance.to_owned() });
+            self.actions.push_back(Action::ClosePath { instance: instance.to_owned(), forget: false });
         }
         self.settled(now);
     }

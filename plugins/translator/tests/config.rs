@@ -119,7 +119,7 @@ fn a_prefix_is_one_of_rfc_6052() {
     for good in
         ["64:ff9b::/96", "64:ff9b:1::/48", "2001:db8::/32", "2001:db8:100::/40", "2001:db8:0:100::/56", "2001:db8::/64"]
     {
-        accepted(&nat64(&format!("prefix: \"{good}\"")));
+        accepted(&nat64(&format!("prefix: \"{good}\", sources: [\"2001:db9::/32\"]")));
     }
     for bad in
         ["2001:db8::/33", "2001:db8::/128", "10.0.0.0/8", "ff02::/96", "fe80::/64", "2001:db8:0:0:ff00::/96", "::/96"]
@@ -158,8 +158,16 @@ fn table_sizes_and_times_are_bounded() {
     refused(&nat64("sessions: 1000, per_prefix: 1001"), "1001", "1 to 1000");
     assert_eq!(stateful(&parsed(&nat64("sessions: 1000")), "x").0.per_prefix, 250);
     refused(&nat64("port_block: 8"), "8", "16 to");
-    let narrow = "pool: Addresses([(addresses: \"203.0.113.7\", ports: (1024, 1100))]), port_block: 128";
-    refused(&nat64(narrow), "128", "smaller block");
+    let ports = |range: &str, block: u16| {
+        let pool = format!("pool: Addresses([(addresses: \"203.0.113.7\", ports: {range})])");
+        nat64(&format!("{pool}, port_block: {block}"))
+    };
+    refused(&ports("(1024, 1100)", 128), "128", "smaller block");
+    // Blocks begin at multiples of their size.
+    refused(&ports("(1000, 1140)", 128), "128", "larger range");
+    accepted(&ports("(1024, 1151)", 128));
+    refused(&ports("(1, 31)", 16).replace("31", "30"), "16", "larger range");
+    accepted(&ports("(1, 31)", 16));
     refused(&nat64("log: Blocks"), "Blocks", "port_block");
     refused(&nat64("log: Session"), "Session", "`Sessions`");
     refused(&nat64("timeouts: (udp: \"119s\")"), "\"119s\"", "\"2m\"");
@@ -170,10 +178,32 @@ fn table_sizes_and_times_are_bounded() {
     refused(&nat64("timeouts: (tpc: \"1h\")"), "tpc", "`tcp`");
     refused(&nat64("mtu: (ipv6: 1279)"), "1279", "1280 to");
     refused(&nat64("mtu: (ipv4: 575)"), "575", "576 to");
+    refused(&nat64("mtu: (ipv6: 1400, lowest_ipv6: 1401)"), "1401", "1280 to 1400");
+    let (_, instance) = stateful(&parsed(&nat64("mtu: (lowest_ipv6: 1500)")), "x");
+    assert_eq!((instance.traffic.mtu6, instance.traffic.lowest_mtu6), (1500, 1500));
+    assert_eq!(stateful(&parsed("()"), "nat64").1.traffic.lowest_mtu6, 1280);
     refused(&nat64("filtering: Endpoint"), "Endpoint", "");
     refused(&nat64("sources: [\"10.0.0.0/8\"]"), "\"10.0.0.0/8\"", "2001:db8::/32");
     refused(&nat64("sources: [\"64:ff9b::/112\"]"), "\"64:ff9b::/112\"", "hosts");
     refused(&nat64("deny: [\"2001:db8::/32\"]"), "\"2001:db8::/32\"", "192.0.2.0/24");
+}
+
+#[test]
+fn a_prefix_that_others_may_have_a_route_to_is_pointed_out_where_nobody_is_named() {
+    accepted("()");
+    accepted(&nat64("prefix: \"64:ff9b::/96\""));
+    warned(&nat64("prefix: \"2001:db8:64::/96\""), "\"2001:db8:64::/96\"", "sources");
+    accepted(&nat64("prefix: \"2001:db8:64::/96\", sources: [\"2001:db8:60::/60\"]"));
+    // Everyone, on purpose.
+    accepted(&nat64("prefix: \"2001:db8:64::/96\", sources: [\"::/0\"]"));
+}
+
+#[test]
+fn what_the_kernels_masquerading_undoes_is_pointed_out() {
+    warned(&nat64("inbound_tcp: true"), "true", "Addresses");
+    warned(&nat64("pool: Masquerade(\"10.0.0.0/30\"), filtering: AddressDependent"), "AddressDependent", "Addresses");
+    accepted(&nat64("inbound_tcp: false, filtering: EndpointIndependent"));
+    accepted(&nat64("pool: Addresses([\"198.51.100.1\"]), inbound_tcp: true, filtering: AddressDependent"));
 }
 
 #[test]
@@ -275,6 +305,11 @@ fn a_clat_has_an_address_of_its_own() {
     refused(&clat("address: \"10.0.0.1\""), "\"10.0.0.1\"", "of ours");
     refused(&clat("address: \"fe80::1\""), "\"fe80::1\"", "of ours");
     refused(&clat("address: \"2001:db8::/80\""), "\"2001:db8::/80\"", "such as");
+    for cut in ["2001:db8::/40", "2001:db8:f::/48", "2001:db8:f::/56"] {
+        refused(&clat(&format!("address: \"{cut}\"")), &format!("\"{cut}\""), "96 bits");
+    }
+    accepted(&clat("address: \"2001:db8:f::/64\""));
+    accepted(&clat("address: \"2001:db8::/32\""));
     refused(&clat(&format!("prefix: \"2001:db8::/32\", {address}")), "\"2001:db8:f::464\"", "of ours");
     refused(&clat(&format!("prefix: Aut, {address}")), "Aut", "");
     refused(&clat(&format!("{address}, default_route: false, metric: 5")), "5", "remove");
@@ -287,7 +322,8 @@ fn a_clat_has_an_address_of_its_own() {
 #[test]
 fn no_two_instances_lay_claim_to_the_same_addresses() {
     let pool = |list: &str| format!("pool: Addresses([\"{list}\"])");
-    let nat = |prefix: &str, list: &str| format!("Nat64(prefix: \"{prefix}\", {})", pool(list));
+    let nat =
+        |prefix: &str, list: &str| format!("Nat64(prefix: \"{prefix}\", sources: [\"2001:db9::/32\"], {})", pool(list));
     accepted(&two(&nat("2001:db8:a::/96", "198.51.100.1"), &nat("2001:db8:b::/96", "198.51.100.2")));
     let same = two(&nat("2001:db8:a::/96", "198.51.100.1"), &nat("2001:db8:a::/96", "198.51.100.2"));
     refused(&same, "\"2001:db8:a::/96\"", "one of the two");
@@ -295,8 +331,9 @@ fn no_two_instances_lay_claim_to_the_same_addresses() {
     refused(&within, "\"2001:db8:a::/48\"", "one of the two");
     let pools = two(&nat("2001:db8:a::/96", "198.51.100.0/24"), &nat("2001:db8:b::/96", "198.51.100.7"));
     refused(&pools, "\"198.51.100.7\"", "one of the two");
-    refused(&two("Nat64()", "Nat64(prefix: \"2001:db8:b::/96\")"), "\"b\"", "one of the two");
-    accepted(&two("Nat64()", "Nat64(prefix: \"2001:db8:b::/96\", pool: Masquerade(\"10.0.0.0/30\"))"));
+    refused(&two("Nat64()", "Nat64(prefix: \"2001:db8:b::/96\", sources: [\"::/0\"])"), "\"b\"", "one of the two");
+    let other = "Nat64(prefix: \"2001:db8:b::/96\", sources: [\"::/0\"], pool: Masquerade(\"10.0.0.0/30\"))";
+    accepted(&two("Nat64()", other));
     let eam = "Siit(eam: [(\"198.51.100.1\", \"2001:db8::1\")])";
     refused(&two(eam, &nat("2001:db8:b::/96", "198.51.100.0/24")), "\"198.51.100.0/24\"", "one of the two");
     let clats = two("Clat(address: \"2001:db8::1\")", "Clat(address: \"2001:db8::2\")");
@@ -333,7 +370,7 @@ fn dns64_names_who_asks_who_is_asked_and_whose_prefix() {
     refused(&dns64("instance: \"nat64\", prefixes: [\"64:ff9b::/96\"]"), "\"nat64\"", "keep");
     refused(&dns64("prefixes: []"), "[]", "such as");
     let dns = "dns64: (interfaces: [\"lan0\"], resolvers: [\"192.0.2.53\"])";
-    let several = "\"a\": Nat64(), \"b\": Nat64(prefix: \"2001:db8:b::/96\", pool: Masquerade(\"10.0.0.0/30\"))";
+    let several = "\"a\": Nat64(), \"b\": Nat64(prefix: \"2001:db8:b::/96\", sources: [\"::/0\"], pool: Masquerade(\"10.0.0.0/30\"))";
     let at = dns.strip_prefix("dns64: ").unwrap();
     refused(&format!("(instances: {{{several}}}, {dns})"), at, "instance");
     refused(&format!("(instances: {{\"c\": Clat(address: \"2001:db8::1\")}}, {dns})"), at, "prefixes");
@@ -353,7 +390,8 @@ fn every_setting_of_dns64_is_bounded() {
     refused(&dns64("cache: (entries: 1000001)"), "1000001", "0 to 1000000");
     refused(&dns64("cache: (min_ttl: \"1m\", max_ttl: \"30s\")"), "\"30s\"", "\"1m\"");
     refused(&dns64("max_outstanding: 100, max_outstanding_per_client: 101"), "101", "1 to 100");
-    refused(&dns64("tcp: (connections: 0)"), "0", "1 to");
+    refused(&dns64("tcp: (connections: 0)"), "0", "1 to 512");
+    refused(&dns64("tcp: (connections: 513)"), "513", "1 to 512");
     refused(&dns64("exclude_names: [\"a..b\"]"), "\"a..b\"", "below");
     refused(&dns64("exclude_names: [\"a.b\", \"A.B.\"]"), "\"A.B.\"", "keep one");
     refused(&dns64("exclude_aaaa: [\"10.0.0.0/8\"]"), "\"10.0.0.0/8\"", "2001:db8::/32");
@@ -384,9 +422,10 @@ fn addresses_that_are_not_global_are_not_synthesised_where_they_are_not_translat
 
 #[test]
 fn tables_beyond_the_usual_memory_are_pointed_out() {
-    accepted(&nat64("sessions: 390000"));
-    warned(&nat64("sessions: 1048576"), "1048576", "memory_mib: 144");
-    warned(&dns64("cache: (bytes: 100000000)"), "(", "memory_mib: 120");
+    accepted(&nat64("sessions: 300000"));
+    // 16 MiB, and for each session 128 bytes and 35 in a snapshot.
+    warned(&nat64("sessions: 1048576"), "1048576", "memory_mib: 179");
+    warned(&dns64("cache: (bytes: 100000000)"), "(", "memory_mib: 122");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn the_path_is_opened_with_all_that_it_takes() {
     assert_eq!(settings.instance.name, "n");
     assert!(settings.allow_private);
     assert_eq!(settings.icmp_source, "2001:db8:64::198.51.100.8".parse().ok());
-    assert_eq!(settings.icmp_source4.to_string(), "198.51.100.8");
+    assert_eq!(settings.icmp_sources4, [std::net::Ipv4Addr::new(198, 51, 100, 8)]);
     assert_eq!(lab.state().masquerades, []);
 }
 
@@ -154,16 +154,48 @@ fn another_configuration_changes_only_what_it_says() {
     let quota = r#"(instances: {"nat64": Nat64(per_prefix: 5), "b": Siit(prefix: "2001:db8:64::/96")})"#;
     assert_eq!(lab.reconfigure(quota), ["update nat64"]);
     let moved = r#"(instances: {"nat64": Nat64(prefix: "2001:db8:46::/96")})"#;
-    assert_eq!(lab.reconfigure(moved), ["close b", "update nat64", "publish nat64/nat64 2001:db8:46::/96", "apply"]);
+    assert_eq!(lab.reconfigure(moved), ["forget b", "update nat64", "publish nat64/nat64 2001:db8:46::/96", "apply"]);
     assert_eq!(lab.routes(), ["192.0.0.4/30 nat64", "2001:db8:46::/96 nat64"]);
     let silent = r#"(instances: {"nat64": Nat64(prefix: "2001:db8:46::/96", advertise: false)})"#;
     assert_eq!(lab.reconfigure(silent), ["update nat64", "withdraw nat64/nat64"]);
     assert_eq!(lab.reconfigure(NAT64)[..2], ["update nat64", "publish nat64/nat64 64:ff9b::/96"]);
     let other = r#"(instances: {"nat64": Siit(prefix: "2001:db8:64::/96")})"#;
     let done = lab.reconfigure(other);
-    assert_eq!(done, ["close nat64", "open nat64", "withdraw nat64/nat64", "apply"]);
-    assert_eq!(lab.reconfigure("(instances: {})"), ["close nat64", "apply"]);
+    assert_eq!(done, ["forget nat64", "open nat64", "withdraw nat64/nat64", "apply"]);
+    assert_eq!(lab.reconfigure("(instances: {})"), ["forget nat64", "apply"]);
     assert_eq!(lab.state(), Default::default());
+}
+
+#[test]
+fn sessions_of_a_path_that_is_closed_are_dropped_once_the_instance_is_gone_or_of_another_kind() {
+    let other = r#"(instances: {"nat64": Siit(prefix: "2001:db8:64::/96")})"#;
+    for section in ["(instances: {})", other] {
+        let mut lab = Lab::started(NAT64);
+        let index = lab.index("nat64");
+        let device = |up| Link { index, name: "nat64".into(), kind: "tun".into(), up };
+        lab.engine.handle_link(device(false), lab.now);
+        assert_eq!(lab.run(), ["close nat64"], "for a while only");
+        assert_eq!(lab.reconfigure(section)[0], "forget nat64");
+    }
+    // Nothing was ever opened, so there is nothing to drop.
+    let mut lab = Lab::new(NAT64);
+    lab.refuses = vec!["nat64"];
+    lab.begin();
+    assert_eq!(lab.reconfigure("(instances: {})"), ["apply", "ready"]);
+}
+
+#[test]
+fn a_prefix_that_was_written_is_forgotten_where_it_is_to_be_found_out() {
+    let written = CLAT.replace("Clat(", "Clat(prefix: \"2001:db8:64::/96\", ");
+    let mut lab = Lab::started(&written);
+    assert_eq!(lab.row("clat").state, "up");
+    assert_eq!(lab.reconfigure(CLAT), ["resolve ipv4only.arpa", "close clat", "apply"]);
+    assert_eq!((lab.row("clat").prefix, lab.routes()), (None, vec!["2001:db8:f::464/128 clat".to_owned()]));
+    assert_eq!(lab.resolved(addresses(&["64:ff9b::c000:aa"])), ["open clat", "apply"]);
+    assert_eq!(lab.row("clat").prefix.unwrap().to_string(), "64:ff9b::/96");
+    // What was found is kept over changes of other settings.
+    assert_eq!(lab.reconfigure(&CLAT.replace("Clat(", "Clat(metric: 5, ")), ["update clat", "apply"]);
+    assert_eq!(lab.row("clat").prefix.unwrap().to_string(), "64:ff9b::/96");
 }
 
 #[test]
@@ -186,8 +218,10 @@ fn a_clat_waits_for_the_prefix_that_the_dns_tells_rfc_7050() {
     let done = lab.pass(Duration::from_secs(300));
     assert_eq!(done, [(Duration::from_secs(300), "resolve ipv4only.arpa".to_owned())]);
     assert_eq!(lab.resolved(Err("timed out".into())), Vec::<String>::new());
+    assert_eq!(lab.row("clat").last_error.as_deref(), Some("cannot look up ipv4only.arpa: timed out"));
     assert_eq!(lab.pass(SECOND), [(SECOND, "resolve ipv4only.arpa".to_owned())]);
     assert_eq!(lab.resolved(addresses(&["64:ff9b::c000:aa"])), ["update clat"]);
+    assert_eq!(lab.row("clat").last_error, None);
     assert_eq!(lab.row("clat").prefix.unwrap().to_string(), "64:ff9b::/96");
     assert_eq!(lab.facts.len(), 0);
 }
@@ -288,7 +322,8 @@ proptest! {
     #[test]
     fn any_order_of_events_leads_to_a_legal_order_of_actions(inputs in proptest::collection::vec(input(), 0..60)) {
         let mut lab = Lab::new(DNS);
-        let (mut open, mut listening) = (Vec::new(), Vec::new());
+        // Paths that are open, and those that may have sessions.
+        let (mut open, mut kept, mut listening) = (Vec::new(), Vec::new(), Vec::new());
         let mut applying = false;
         let event = |e: u8| match e {
             0 => Event::Open,
@@ -338,12 +373,15 @@ proptest! {
                     Action::Apply => prop_assert!(!std::mem::replace(&mut applying, true)),
                     Action::OpenPath { instance, .. } => {
                         prop_assert!(!open.contains(&instance));
+                        kept.retain(|other| *other != instance);
+                        kept.push(instance.clone());
                         open.push(instance);
                     }
                     Action::UpdatePath { instance, .. } => prop_assert!(open.contains(&instance)),
-                    Action::ClosePath { instance } => {
-                        prop_assert!(open.contains(&instance));
+                    Action::ClosePath { instance, forget } => {
+                        prop_assert!(open.contains(&instance) || forget && kept.contains(&instance));
                         open.retain(|other| *other != instance);
+                        kept.retain(|other| !forget || *other != instance);
                     }
                     Action::Listen(socket) => {
                         prop_assert!(!listening.contains(&socket));
@@ -365,6 +403,8 @@ proptest! {
                     Action::Resolve(_) | Action::Ready | Action::Degraded(_) => {}
                 }
             }
+            // No sessions are kept of what is no longer there.
+            prop_assert!(kept.iter().all(|name| lab.engine.status().iter().any(|row| row.name == *name)));
             // What is due now was done.
             prop_assert!(lab.engine.poll_timeout().is_none_or(|at| at > lab.now), "{:?}", lab.engine.poll_timeout());
         }

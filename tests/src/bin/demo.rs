@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use portreeve_tests::lab::{Failure, Icmpv6, Lab, Netns, Result, Router, Site, Stage, ensure, veth};
+use portreeve_tests::lab::{Icmpv6, Lab, Netns, Result, Router, Site, Stage, ensure, veth};
 
 const WITHIN: Duration = Duration::from_secs(30);
 const PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x60, 1, 0, 0, 0, 0);
@@ -25,6 +25,8 @@ const PROVIDER: &str = r#"Router(plugins: {
     )})),
 })"#;
 const FAR_SIDE: &str = "2001:db8:ffff::1";
+/// 192.0.2.1, the provider, as hosts with IPv6 only see it.
+const BY_NAT64: &str = "2001:db8:60:f::192.0.2.1";
 
 fn main() -> ExitCode {
     let stage = match std::env::args_os().nth(1) {
@@ -79,27 +81,31 @@ fn life(core: &mut Router, client: &Netns, listener: &Icmpv6) -> Result {
         client.default_routes().into_iter().find(|route| route.starts_with(&via))
     })?;
     told(core, &format!("and has the route: {}", shortened(&route)));
-    for plugin in ["interfaces", "tunnels", "radvd"] {
+    for plugin in ["interfaces", "tunnels", "translator", "radvd"] {
         core.wait_ready(plugin, WITHIN)?;
     }
-    told(core, "the core answers on its control socket: interfaces, tunnels and radvd are ready");
+    told(core, "the core answers on its control socket: interfaces, tunnels, translator and radvd are ready");
 
+    // The DNS server is told once the router's address on lan0 has passed duplicate address detection.
+    let wanted = ["Router lifetime", "Prefix", "Recursive DNS server", "DNS search list"];
+    let found = core.wait_until("an advertisement with a DNS server, as rdisc6 reads it", WITHIN, || {
+        let printed = client.output("rdisc6 -1 -n eth0").ok()?;
+        let find =
+            |wanted: &str| printed.lines().map(str::trim).find(|line| line.starts_with(wanted)).map(str::to_owned);
+        wanted.into_iter().map(find).collect::<Option<Vec<String>>>()
+    })?;
     told(core, "what rdisc6 on the client reads in an advertisement:");
-    let printed = client.output("rdisc6 -1 -n eth0")?;
-    for wanted in ["Router lifetime", "Prefix", "Recursive DNS server", "DNS search list"] {
-        let found = printed.lines().map(str::trim).find(|line| line.starts_with(wanted));
-        let found =
-            found.ok_or_else(|| Failure::new(format!("rdisc6 shows no `{wanted}`")).with("rdisc6", &printed))?;
-        println!("               {found}");
+    for text in found {
+        println!("               {text}");
     }
     told(core, "portreeve status tunnels:");
     for text in core.command(&["status", "tunnels"])?.lines() {
         println!("               {text}");
     }
-    let ping = client.output(&format!("ping -6 -n -c 3 -i 0.2 -W 2 {FAR_SIDE}"))?;
-    let summary = ping.lines().find(|line| line.contains("packets transmitted")).unwrap_or_default();
-    ensure(summary.contains(" 0% packet loss"), || format!("ping lost packets: {summary}"))?;
+    let summary = pinged(client, FAR_SIDE)?;
     told(core, &format!("the client pings the far side through router and tunnel: {summary}"));
+    let summary = pinged(client, BY_NAT64)?;
+    told(core, &format!("and, without an IPv4 address, the provider's 192.0.2.1 by NAT64: {summary}"));
 
     told(core, "portreeve status radvd:");
     for text in core.command(&["status", "radvd"])?.lines() {
@@ -123,6 +129,14 @@ fn goodbye(core: Router, client: &Netns, listener: &Icmpv6) -> Result {
     let after = stopped.elapsed().as_millis();
     line(started.elapsed().as_millis(), &format!("its last advertisement withdrew the default route ({after} ms)"));
     Ok(())
+}
+
+/// What ping says at the end, if it lost nothing.
+fn pinged(client: &Netns, address: &str) -> Result<String> {
+    let ping = client.output(&format!("ping -6 -n -c 3 -i 0.2 -W 2 {address}"))?;
+    let summary = ping.lines().find(|line| line.contains("packets transmitted")).unwrap_or_default();
+    ensure(summary.contains(" 0% packet loss"), || format!("ping lost packets: {summary}"))?;
+    Ok(summary.to_owned())
 }
 
 fn told(core: &Router, text: &str) {

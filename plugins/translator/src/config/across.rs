@@ -12,6 +12,7 @@ use portreeve_network::Prefix;
 use super::dns64::Found as Dns64;
 use super::read::Found;
 use super::{MAX_ROUTES, Mode, SESSION_BYTES, Side};
+use crate::nat64::snapshot::RECORD;
 
 /// What the plugin takes without a single session.
 const BASE_MEMORY: u64 = 16 << 20;
@@ -141,7 +142,8 @@ fn resolvers(found: &[Found], dns64: &Dns64, d: &mut Diagnostics) {
 
 fn memory(found: &[Found], dns64: Option<&Dns64>, section: Span, d: &mut Diagnostics) {
     let tables = found.iter().map(|found| match &found.instance.mode {
-        Mode::Nat64(nat64) => u64::from(nat64.sessions) * SESSION_BYTES,
+        // While they are written down for the next run both are there.
+        Mode::Nat64(nat64) => u64::from(nat64.sessions) * (SESSION_BYTES + RECORD as u64),
         Mode::Siit(_) | Mode::Clat(_) => 0,
     });
     let cache = dns64.map_or(0, |found| u64::from(found.dns64.cache.bytes));

@@ -15,6 +15,8 @@ use parts::{cache, clients, interfaces, names, rate, resolvers};
 
 /// Most prefixes that are synthesised from.
 const MAX_SYNTHESISED: usize = 8;
+/// Most TCP connections of clients: beside them an instance has handles for everything else.
+const MAX_CONNECTIONS: u32 = 512;
 /// Domain (RFC 1035).
 const PORT: u16 = 53;
 /// The largest answer that needs no fragments on any IPv6 link (RFC 9715).
@@ -166,7 +168,7 @@ pub(super) fn read(value: &Value<'_>, instances: &[Instance], complete: bool, d:
         per_client.and_then(|v| read::within::<u32>(&v, 1..=max_outstanding, "max_outstanding_per_client", d));
     let (mut tcp_connections, mut tcp_idle) = (64, Duration::from_secs(10));
     if let Some(mut tcp) = f.take("tcp").and_then(|v| v.fields(d)) {
-        tcp_connections = leaf::number(&mut tcp, "connections", 1..=1024, tcp_connections, d);
+        tcp_connections = leaf::number(&mut tcp, "connections", 1..=MAX_CONNECTIONS, tcp_connections, d);
         tcp_idle = leaf::time(&mut tcp, "idle", 1000..=300_000, tcp_idle, d);
         tcp.finish(d);
     }

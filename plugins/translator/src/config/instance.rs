@@ -114,9 +114,9 @@ impl Instance {
     #[must_use]
     pub fn icmp_source(&self) -> Option<Ipv6Addr> {
         let derived = || match &self.mode {
-            Mode::Nat64(nat64) => Some(nat64.prefix.embed(self.icmp_source4())),
+            Mode::Nat64(nat64) => Some(nat64.prefix.embed(nat64.pool.first())),
             Mode::Siit(siit) => match siit.prefix {
-                Some(prefix) => Some(prefix.embed(self.icmp_source4())),
+                Some(prefix) => Some(prefix.embed(siit.pool6791.first().copied().unwrap_or(DUMMY))),
                 None => siit.eam.iter().find(|eam| eam.host == Side::Ipv4).and_then(|eam| match eam.ipv6.address {
                     IpAddr::V6(address) => Some(address),
                     IpAddr::V4(_) => None,
@@ -130,13 +130,14 @@ impl Instance {
         self.traffic.icmp_source.or_else(derived)
     }
 
-    /// Source of our own ICMPv4 errors, and of those of IPv6 hosts that have no IPv4 address (RFC 6791).
+    /// Sources of ICMPv4 errors of IPv6 hosts that have no IPv4 address (RFC 6791); our own come from the first one. Not
+    /// empty.
     #[must_use]
-    pub fn icmp_source4(&self) -> Ipv4Addr {
+    pub fn icmp_sources4(&self) -> Vec<Ipv4Addr> {
         match &self.mode {
-            Mode::Nat64(nat64) => nat64.pool.first(),
-            Mode::Siit(siit) => siit.pool6791.first().copied().unwrap_or(DUMMY),
-            Mode::Clat(_) => DUMMY,
+            Mode::Nat64(nat64) => vec![nat64.pool.first()],
+            Mode::Siit(siit) => siit.pool6791.clone(),
+            Mode::Clat(_) => vec![DUMMY],
         }
     }
 }

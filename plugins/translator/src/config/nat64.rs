@@ -12,6 +12,7 @@ use super::{
     Filtering, Log, MAX_POOL_ADDRESSES, MAX_STATIC, Nat64, Pool, PoolRange, Pref64, StaticEntry, Timeouts, leaf,
 };
 use crate::flow::Protocol;
+use crate::nat64::settings::whole_blocks;
 
 /// Sessions where nothing is said.
 const SESSIONS: u32 = 65_536;
@@ -73,16 +74,37 @@ pub(super) fn read(f: &mut Fields<'_>, places: &mut Places, d: &mut Diagnostics)
     }
     let filtering =
         [("EndpointIndependent", Filtering::EndpointIndependent), ("AddressDependent", Filtering::AddressDependent)];
-    let filtering = f.take("filtering").and_then(|v| leaf::word(&v, &filtering, d)).unwrap_or_default();
-    let inbound_tcp = leaf::flag(f, "inbound_tcp", false, d);
+    let filtering_value = f.take("filtering");
+    let filtering = filtering_value.and_then(|v| leaf::word(&v, &filtering, d)).unwrap_or_default();
+    let inbound_value = f.take("inbound_tcp");
+    let inbound_tcp = inbound_value.and_then(|v| v.get::<bool>(d)).is_some_and(|found| found.value);
+    if pool.as_ref().is_some_and(|pool| pool.masquerade) {
+        // Connection tracking lets in nothing but answers (address and port-dependent filtering, RFC 4787 section 5).
+        let undone = [
+            inbound_value.filter(|_| inbound_tcp),
+            filtering_value.filter(|_| filtering == Filtering::AddressDependent),
+        ];
+        for value in undone.into_iter().flatten() {
+            let message = "the kernel hides the pool and lets in only answers, whatever is written here";
+            d.warning_with_hint(value.span(), message, "remove it, or write pool: Addresses([…])");
+        }
+    }
     let timeouts = f.take("timeouts").and_then(|v| timeouts(&v, d)).unwrap_or_default();
-    let sources = f.take("sources").map(|v| leaf::prefixes(&v, Family::Ipv6, d)).unwrap_or_default();
+    let sources = f.take("sources");
+    let sources_span = sources.map(|v| v.span());
+    let sources = sources.map(|v| leaf::prefixes(&v, Family::Ipv6, d)).unwrap_or_default();
     if let Some(prefix) = prefix {
         let loops = sources.iter().filter(|source| prefix.prefix().contains(source.value));
         for source in loops {
             let message = format!("{} is within {prefix}: its packets would come from the translator", source.value);
             d.error_with_hint(source.span, message, "write prefixes of hosts");
         }
+    }
+    if let (Some(prefix), None) = (prefix.filter(|prefix| !prefix.is_well_known()), sources_span) {
+        // The well-known prefix is routed to nobody, one of ours perhaps from everywhere.
+        let message = format!("anyone who can route to {prefix} may use it, and appears under our addresses");
+        let hint = "add `sources: […]` with the prefixes of the hosts that may";
+        d.warning_with_hint(places.or_name(places.prefix), message, hint);
     }
     let sources: Vec<Prefix> = sources.into_iter().map(|source| source.value).collect();
     let statics = f.take("static").map(|v| (v.span(), statics(&v, d)));
@@ -201,9 +223,12 @@ fn ports(value: &Value<'_>, d: &mut Diagnostics) -> Option<RangeInclusive<u16>> 
 }
 
 fn blocks_fit(block: &Spanned<u16>, pool: &Pool, d: &mut Diagnostics) {
-    let count = |range: &PoolRange| u32::from(range.ports.end() - range.ports.start()) + 1;
-    if let Some(range) = pool.ranges.iter().find(|range| count(range) < u32::from(block.value)) {
-        let message = format!("{} has only {} ports", range.addresses, count(range));
+    let has_none = |range: &&PoolRange| whole_blocks(*range.ports.start(), *range.ports.end(), block.value).is_empty();
+    if let Some(range) = pool.ranges.iter().find(has_none) {
+        let (first, last) = (range.ports.start(), range.ports.end());
+        // Blocks begin at multiples of their size, so as many ports are not always a block.
+        let message =
+            format!("no whole block of {} lies in ports {first} to {last} of {}", block.value, range.addresses);
         d.error_with_hint(block.span, message, "write a smaller block, or a larger range of ports");
     }
 }

@@ -50,6 +50,7 @@ impl Default for Traffic {
         Self {
             mtu6: 1500,
             mtu4: 1500,
+            lowest_mtu6: 1280,
             mss_clamp: true,
             hairpin: true,
             udp_zero_checksum: ZeroChecksum::Compute,
@@ -149,11 +150,12 @@ fn advertised_siit(f: &mut Fields<'_>, mode: Option<&Mode>, d: &mut Diagnostics)
 
 fn traffic(f: &mut Fields<'_>, d: &mut Diagnostics) -> Traffic {
     let usual = Traffic::default();
-    let (mut mtu6, mut mtu4) = (usual.mtu6, usual.mtu4);
+    let (mut mtu6, mut mtu4, mut lowest_mtu6) = (usual.mtu6, usual.mtu4, usual.lowest_mtu6);
     if let Some(mut mtu) = f.take("mtu").and_then(|v| v.fields(d)) {
         // RFC 8200 section 5; 576 is what every IPv4 host takes (RFC 791).
         mtu6 = leaf::number(&mut mtu, "ipv6", 1280..=65_535, mtu6, d);
         mtu4 = leaf::number(&mut mtu, "ipv4", 576..=65_535, mtu4, d);
+        lowest_mtu6 = leaf::number(&mut mtu, "lowest_ipv6", 1280..=mtu6, lowest_mtu6, d);
         mtu.finish(d);
     }
     let zero = [("Compute", ZeroChecksum::Compute), ("Drop", ZeroChecksum::Drop)];
@@ -168,6 +170,7 @@ fn traffic(f: &mut Fields<'_>, d: &mut Diagnostics) -> Traffic {
     Traffic {
         mtu6,
         mtu4,
+        lowest_mtu6,
         mss_clamp: leaf::flag(f, "mss_clamp", usual.mss_clamp, d),
         hairpin: leaf::flag(f, "hairpin", usual.hairpin, d),
         udp_zero_checksum: f.take("udp_zero_checksum").and_then(|v| leaf::word(&v, &zero, d)).unwrap_or_default(),

@@ -13,6 +13,8 @@ use super::{Clat, ClatAddress, DUMMY, Eam, MAX_EAM, Pref64, Side, Siit, leaf};
 const MAX_POOL6791: usize = 256;
 /// The router's own address on the IPv4 side of a CLAT (RFC 7335).
 const CLAT_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 1);
+/// Lengths of prefixes with whole IPv4 addresses before or behind bits 64 to 71 (RFC 6052 section 2.2).
+const WITHIN_LENGTHS: [u8; 3] = [32, 64, 96];
 /// Behind the default routes of native IPv4.
 const CLAT_METRIC: u32 = 2048;
 
@@ -215,5 +217,11 @@ fn clat_address(value: &Value<'_>, d: &mut Diagnostics) -> Option<Spanned<ClatAd
         };
     }
     let found: Spanned<Pref64> = leaf::pref64(value, d)?;
+    let length = found.value.length();
+    if !WITHIN_LENGTHS.contains(&length) {
+        let message = format!("IPv4 addresses have no place in one piece in the {length} bits of {}", found.value);
+        d.error_with_hint(found.span, message, "write a prefix of 96 bits, or of 64 or 32");
+        return None;
+    }
     Some(found.map(ClatAddress::Within))
 }

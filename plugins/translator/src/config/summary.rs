@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use portreeve_config::duration;
 use portreeve_network::Prefix;
 
-use super::{Clat, Config, Dns64, Instance, Mode, NON_GLOBAL4, Nat64, Policy, Siit, Timeouts};
+use super::{Clat, Config, Dns64, Instance, Mode, NON_GLOBAL4, Nat64, Policy, Siit, Timeouts, Traffic};
 
 /// What the section means: one line an instance, one for DNS64.
 #[must_use]
@@ -34,6 +34,9 @@ fn describe(instance: &Instance) -> String {
     let traffic = &instance.traffic;
     if (traffic.mtu6, traffic.mtu4) != (1500, 1500) {
         parts.push(format!("mtu {} of IPv6, {} of IPv4", traffic.mtu6, traffic.mtu4));
+    }
+    if traffic.lowest_mtu6 != Traffic::default().lowest_mtu6 {
+        parts.push(format!("fragments of up to {}", traffic.lowest_mtu6));
     }
     let implied = |prefix: &&Prefix| traffic.private == Some(false) && NON_GLOBAL4.contains(prefix);
     let written: Vec<&Prefix> = traffic.deny.iter().filter(|prefix| !implied(prefix)).collect();

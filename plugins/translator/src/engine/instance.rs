@@ -27,6 +27,8 @@ pub(super) struct Runtime {
     pub(super) prefix: Option<Pref64>,
     pub(super) path: Attempt,
     settings: Option<PathSettings>,
+    /// A path was opened under this kind, so there may be sessions.
+    has_sessions: bool,
     pub(super) apply_error: Option<String>,
     pub(super) established: bool,
     published: Option<Pref64>,
@@ -43,6 +45,7 @@ impl Runtime {
             since: now,
             path: Attempt::default(),
             settings: None,
+            has_sessions: false,
             apply_error: None,
             established: false,
             published: None,
@@ -61,25 +64,37 @@ impl Runtime {
         self.apply_error = None;
         if old.kind_name() != self.config.kind_name() {
             // Nothing of the one is of use to the other.
-            self.close(now, actions);
+            self.forget(now, actions);
             self.prefix = None;
         }
-        if !self.config.is_auto() {
+        if !self.config.is_auto() || !old.is_auto() {
+            // What was written says nothing of what the provider has.
             self.prefix = self.config.written_prefix();
         }
     }
 
     /// Ends it.
     pub(super) fn end(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        self.close(now, actions);
+        self.forget(now, actions);
         self.withdraw(actions);
     }
 
+    /// Closes its path. The sessions stay for the next one: hosts do not notice that a device was gone for a moment.
     fn close(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.settings = None;
         self.established = false;
         if self.path.stop(now) {
-            actions.push(Action::ClosePath { instance: self.config.name.clone() });
+            actions.push(Action::ClosePath { instance: self.config.name.clone(), forget: false });
+        }
+    }
+
+    /// Closes its path if there is one, and drops the sessions if there may be some.
+    fn forget(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.settings = None;
+        self.established = false;
+        self.path.stop(now);
+        if std::mem::take(&mut self.has_sessions) {
+            actions.push(Action::ClosePath { instance: self.config.name.clone(), forget: true });
         }
     }
 
@@ -120,6 +135,7 @@ impl Runtime {
         match (self.path.stage, wanted) {
             (Stage::Closed, Some(settings)) if self.path.is_due(now) => {
                 self.path.start();
+                self.has_sessions = true;
                 self.settings = Some(settings.clone());
                 actions.push(Action::OpenPath { instance, settings });
             }
@@ -139,7 +155,7 @@ impl Runtime {
             prefix: self.prefix,
             allow_private: self.config.allows_private(self.prefix),
             icmp_source: self.config.icmp_source(),
-            icmp_source4: self.config.icmp_source4(),
+            icmp_sources4: self.config.icmp_sources4(),
         })
     }
 

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::Engine;
 use super::attempt::Stage;
+use super::instance::Runtime;
 use crate::config::Pref64;
 
 /// One instance, as people read it.
@@ -54,9 +55,15 @@ impl Engine {
                 Stage::Closed | Stage::Opening => "waiting",
             },
             advertised: runtime.is_published(),
-            last_error: self.problem(runtime, self.now).or_else(|| runtime.path.error.clone()),
+            last_error: self.problem(runtime, self.now).or_else(|| self.last_error(runtime)),
         });
         rows.collect()
+    }
+
+    /// What went wrong without harm so far: the path is to be opened again, or the prefix that was found still holds.
+    fn last_error(&self, runtime: &Runtime) -> Option<String> {
+        let lookup = || self.lookup.error().filter(|_| runtime.config.is_auto()).map(str::to_owned);
+        runtime.path.error.clone().or_else(lookup)
     }
 
     /// Where clients ask, by interface.

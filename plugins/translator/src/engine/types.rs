@@ -105,6 +105,9 @@ pub enum Action {
     ClosePath {
         /// Its name.
         instance: String,
+        /// Its sessions are of no use any more: the instance is gone, or of another kind. Otherwise they wait for the
+        /// next [`Action::OpenPath`].
+        forget: bool,
     },
     /// Listen for questions; then `handle_listener` with the same socket.
     Listen(Socket),
@@ -146,6 +149,6 @@ pub struct PathSettings {
     pub allow_private: bool,
     /// Source of our own ICMPv6 errors; none sends none.
     pub icmp_source: Option<Ipv6Addr>,
-    /// Source of our own ICMPv4 errors.
-    pub icmp_source4: Ipv4Addr,
+    /// Sources of ICMPv4 errors that have no better one; our own come from the first.
+    pub icmp_sources4: Vec<Ipv4Addr>,
 }

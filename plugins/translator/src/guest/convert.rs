@@ -1,6 +1,6 @@
 //! What is configured, as the packet path, the session table and the resolver take it.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use portreeve_network::Prefix;
 
@@ -51,13 +51,13 @@ fn map(pairs: impl IntoIterator<Item = (Prefix, Prefix)>) -> Result<AddressMap, 
 
 pub fn xlat(settings: &PathSettings) -> Result<xlat::Settings, String> {
     let traffic = &settings.instance.traffic;
-    let source6 = settings.icmp_source.unwrap_or(Ipv6Addr::UNSPECIFIED);
     Ok(xlat::Settings {
         allow_private: settings.allow_private,
         mtu6: u16::try_from(traffic.mtu6).unwrap_or(u16::MAX),
         mtu4: u16::try_from(traffic.mtu4).unwrap_or(u16::MAX),
+        lowest_mtu6: u16::try_from(traffic.lowest_mtu6).unwrap_or(u16::MAX),
         mss_clamp: traffic.mss_clamp,
-        source4: Some(settings.icmp_source4),
+        sources4: settings.icmp_sources4.clone(),
         udp_zero: match traffic.udp_zero_checksum {
             ZeroChecksum::Compute => UdpZero::Compute,
             ZeroChecksum::Drop => UdpZero::Drop,
@@ -67,7 +67,8 @@ pub fn xlat(settings: &PathSettings) -> Result<xlat::Settings, String> {
         errors_per_second: traffic.icmp_errors,
         hairpin: traffic.hairpin,
         explicit_only: settings.prefix.is_none(),
-        ..xlat::Settings::new(settings.prefix.unwrap_or(Pref64::WELL_KNOWN), source6)
+        own_explicit: matches!(settings.instance.mode, Mode::Clat(_)),
+        ..xlat::Settings::new(settings.prefix.unwrap_or(Pref64::WELL_KNOWN), settings.icmp_source)
     })
 }
 

@@ -17,7 +17,7 @@ const TUN: &str = "tun";
 /// Any port.
 const ANY: u16 = 0;
 /// Number of the format of the sessions that are kept over an upgrade.
-const STATE_SCHEMA: u32 = 1;
+const STATE_SCHEMA: u32 = 2;
 
 pub fn manifest() -> Manifest {
     let all_ipv4 = Prefix::new(Ipv4Addr::UNSPECIFIED.into(), 0);

@@ -3,7 +3,7 @@
 //! Every socket has a task of its own; they share the engine, which is never held over a wait. What it says is to be done
 //! goes to whoever owns the socket: datagrams wait for their socket in a mailbox that its task empties in one batch.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,9 +11,10 @@ use std::rc::Rc;
 use portreeve_sdk::futures::channel::mpsc;
 use portreeve_sdk::futures::future::{AbortHandle, Abortable, select};
 use portreeve_sdk::futures::stream::StreamExt;
+use portreeve_sdk::futures::{FutureExt, select_biased};
 use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::udp::{self, Ends, Listener, datagrams, socket_address};
-use portreeve_sdk::{info, random};
+use portreeve_sdk::{Timer, info, random};
 
 use super::tcp::{self, Connections};
 use super::{News, Tasks, now};
@@ -29,6 +30,7 @@ const MAX_WAITING: usize = 512 * 1024;
 /// Everything of the resolver that lives as long as the section has it.
 pub struct Dns {
     shared: Rc<Shared>,
+    time: AbortHandle,
     listeners: BTreeMap<Socket, AbortHandle>,
 }
 
@@ -40,6 +42,9 @@ pub struct Shared {
     /// By slot: questions that wait for the socket there.
     slots: RefCell<BTreeMap<u32, Slot>>,
     pub connections: RefCell<Connections>,
+    /// When the task that keeps time wakes up, and what wakes it before.
+    armed: Cell<Option<Instant>>,
+    bell: RefCell<mpsc::Sender<()>>,
     /// Where tasks that are begun from within tasks go.
     pub begin: mpsc::UnboundedSender<super::Task>,
 }
@@ -79,14 +84,24 @@ impl Mailbox {
 impl Dns {
     pub fn new(settings: Settings, begin: mpsc::UnboundedSender<super::Task>) -> Self {
         let engine = dns64::Engine::new(settings, [random::number(), random::number()], now());
+        let (bell, rung) = mpsc::channel(0);
         let shared = Rc::new(Shared {
+            armed: Cell::new(None),
+            bell: RefCell::new(bell),
             engine: RefCell::new(engine),
             answers: RefCell::default(),
             slots: RefCell::default(),
             connections: RefCell::default(),
             begin,
         });
-        Self { shared, listeners: BTreeMap::new() }
+        let (time, registration) = AbortHandle::new_pair();
+        let keeping = Abortable::new(keep_time(shared.clone(), rung), registration);
+        let task = async move {
+            let _ = keeping.await;
+            News::Done
+        };
+        let _ = shared.begin.unbounded_send(Box::pin(task));
+        Self { shared, time, listeners: BTreeMap::new() }
     }
 
     pub fn shared(&self) -> &Shared {
@@ -146,23 +161,16 @@ impl Dns {
     pub fn unlisten(&mut self, socket: &Socket) {
         if let Some(abort) = self.listeners.remove(socket) {
             abort.abort();
+            if socket.transport == crate::engine::Transport::Udp {
+                self.shared.answers.borrow_mut().remove(&socket.index);
+            }
         }
-    }
-
-    /// When [`Dns::handle_timeout`] is to be called next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.shared.engine.borrow().poll_timeout()
-    }
-
-    /// Time has passed.
-    pub fn handle_timeout(&self, now: Instant) {
-        self.shared.engine.borrow_mut().handle_timeout(now);
-        settle(&self.shared);
     }
 }
 
 impl Drop for Dns {
     fn drop(&mut self) {
+        self.time.abort();
         for abort in self.listeners.values() {
             abort.abort();
         }
@@ -223,8 +231,35 @@ async fn serve(shared: Rc<Shared>, socket: udp::Socket, mailbox: Mailbox, mut ru
     select(answering, asking).await.factor_first().0
 }
 
+/// Tells the engine of the time. What the other tasks do may make it due earlier, and rings then.
+async fn keep_time(shared: Rc<Shared>, mut rung: mpsc::Receiver<()>) {
+    let mut timer = Timer::default();
+    loop {
+        let next = shared.engine.borrow().poll_timeout();
+        shared.armed.set(next);
+        timer.arm(next.map(Instant::nanos));
+        select_biased! {
+            () = timer.expired().fuse() => {
+                shared.engine.borrow_mut().handle_timeout(now());
+                settle(&shared);
+            }
+            ring = rung.next() => if ring.is_none() {
+                return;
+            }
+        }
+    }
+}
+
 /// Does what the engine says.
 pub fn settle(shared: &Rc<Shared>) {
+    obey(shared);
+    let next = shared.engine.borrow().poll_timeout();
+    if next.is_some_and(|next| shared.armed.get().is_none_or(|armed| next < armed)) {
+        let _ = shared.bell.borrow_mut().try_send(());
+    }
+}
+
+fn obey(shared: &Rc<Shared>) {
     loop {
         // The engine is free again before anything is done.
         let output = shared.engine.borrow_mut().poll_output();
@@ -237,7 +272,7 @@ pub fn settle(shared: &Rc<Shared>) {
                         mailbox.put(&ends, &bytes);
                     }
                 }
-                Transport::Tcp(connection) => shared.connections.borrow_mut().answer(connection, bytes),
+                Transport::Tcp(connection) => shared.connections.borrow_mut().answer(connection, &bytes),
             },
             Output::OpenSlot { slot, server } => open_slot(shared, slot, server),
             Output::CloseSlot { slot } => {

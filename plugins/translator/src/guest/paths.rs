@@ -24,7 +24,9 @@ use crate::xlat::{DataPath, Mode};
 
 /// The most sessions of one instance that are kept over an upgrade, in bytes.
 const MAX_SNAPSHOT: usize = 64 * 1024 * 1024;
-/// Before the instance's name in the name of the stored value.
+/// One stored value is no larger, in bytes.
+const PART: usize = 8 * 1024 * 1024;
+/// Before the instance's name in the names of the stored values.
 const STORED: &str = "sessions.";
 
 /// The paths by instance.
@@ -65,6 +67,8 @@ impl Paths {
         };
         let task = carry(path.data.clone(), path.spent.clone(), device.clone());
         *path.running.borrow_mut() = Some((device, Box::pin(task)));
+        // They are in use from here on, and what is stored grows old.
+        forget_stored(instance);
         told(instance, Event::Open, tasks);
         let (running, instance) = (path.running.clone(), instance.to_owned());
         tasks.push(Box::pin(async move {
@@ -99,8 +103,8 @@ impl Paths {
         match (convert::mode(settings)?, data.sessions_mut()) {
             (convert::Wanted::Stateful(table), Some(sessions)) => {
                 let done = sessions.reconfigure(table, now()).map_err(|error| error.to_string())?;
-                if done != crate::nat64::Reconfigured::default() {
-                    info!("sessions no longer fit the settings", instance = instance, ended = format!("{done:?}"));
+                if done.ended > 0 {
+                    info!("sessions no longer fit the settings", instance = instance, ended = done.ended);
                 }
                 data.reconfigure(wanted, None);
             }
@@ -111,10 +115,14 @@ impl Paths {
         Ok(())
     }
 
-    /// Translates no longer. The device is free when this returns.
-    pub fn close(&mut self, instance: &str) {
-        if let Some(path) = self.0.remove(instance) {
+    /// Translates no longer. The device is free when this returns. The sessions stay for the next time, unless they are to
+    /// be forgotten.
+    pub fn close(&mut self, instance: &str, forget: bool) {
+        if let Some(path) = self.0.get(instance) {
             path.running.take();
+        }
+        if forget {
+            self.0.remove(instance);
         }
     }
 
@@ -146,13 +154,42 @@ impl Paths {
     /// Leaves the sessions where the next run of the plugin finds them.
     pub fn store(&self) {
         for (name, path) in &self.0 {
+            forget_stored(name);
             let data = path.data.borrow();
-            let Some(sessions) = data.sessions().filter(|sessions| sessions.stats().sessions > 0) else { continue };
+            let Some(sessions) = data.sessions().filter(|sessions| !sessions.is_empty()) else { continue };
             let bytes = sessions.snapshot(now(), MAX_SNAPSHOT);
-            if let Err(code) = storage::set(Durability::Volatile, &format!("{STORED}{name}"), &bytes) {
-                warn!("cannot keep the sessions", instance = name, error = code.name());
+            for (number, part) in bytes.chunks(PART).enumerate() {
+                if let Err(code) = storage::set(Durability::Volatile, &stored(name, number), part) {
+                    warn!("cannot keep the sessions", instance = name, error = code.name());
+                    forget_stored(name);
+                    break;
+                }
             }
         }
+    }
+}
+
+/// The name of a part of an instance's stored sessions. Names of interfaces have letters that those of values have not.
+fn stored(instance: &str, number: usize) -> String {
+    let hex: String = instance.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{STORED}{hex}.{number}")
+}
+
+/// The stored sessions of an instance; none without any.
+fn read_stored(instance: &str) -> Option<Vec<u8>> {
+    let part = |number| storage::get(Durability::Volatile, &stored(instance, number)).ok().flatten();
+    let mut bytes = part(0)?;
+    for number in 1.. {
+        let Some(more) = part(number) else { break };
+        bytes.extend(more);
+    }
+    Some(bytes)
+}
+
+fn forget_stored(instance: &str) {
+    let mut number = 0;
+    while storage::remove(Durability::Volatile, &stored(instance, number)).is_ok() {
+        number += 1;
     }
 }
 
@@ -167,10 +204,7 @@ fn fresh(instance: &str, settings: &PathSettings) -> Result<DataPath<Table>, Str
         convert::Wanted::Stateless(map) => Mode::Stateless(map),
         convert::Wanted::Stateful(table) => {
             let mut table = Table::new(table, random::number()).map_err(|error| error.to_string())?;
-            let name = format!("{STORED}{instance}");
-            if let Ok(Some(bytes)) = storage::get(Durability::Volatile, &name) {
-                // Once: what is stored grows old from here on.
-                let _ = storage::remove(Durability::Volatile, &name);
+            if let Some(bytes) = read_stored(instance) {
                 match table.restore(&bytes, now()) {
                     Ok(count) => info!("took over the sessions of the run before", instance = instance, count = count),
                     Err(error) => {
@@ -198,9 +232,9 @@ impl Path {
             tell("sessions_expired", stats.counters.expired);
             tell("sessions_evicted", stats.counters.evicted);
             tell("sessions_restored", stats.counters.restored);
-            tell("table_bytes", stats.bytes as u64);
             tell("log_dropped", stats.log_dropped);
         }
+        tell("table_bytes", data.sessions().map_or(0, |sessions| sessions.bytes() as u64));
         if let Some(counters) = self.device().and_then(|device| device.counters().ok()) {
             tell("device_received", counters.received);
             tell("device_sent", counters.sent);

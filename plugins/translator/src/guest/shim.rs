@@ -44,15 +44,12 @@ impl Shim {
 
     /// When [`Shim::handle_timeout`] is to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.paths.poll_timeout().into_iter().chain(self.dns.as_ref().and_then(Dns::poll_timeout)).min()
+        self.paths.poll_timeout()
     }
 
     /// Time has passed.
     pub fn handle_timeout(&self, now: Instant) {
         self.paths.handle_timeout(now);
-        if let Some(dns) = &self.dns {
-            dns.handle_timeout(now);
-        }
     }
 
     /// Does one; an apply is the loop's.
@@ -67,7 +64,7 @@ impl Shim {
                     self.tasks.push(Box::pin(async { news }));
                 }
             }
-            Action::ClosePath { instance } => self.paths.close(&instance),
+            Action::ClosePath { instance, forget } => self.paths.close(&instance, forget),
             Action::Listen(socket) => match &mut self.dns {
                 Some(dns) => dns.listen(socket, &self.tasks),
                 None => self.tasks.push(Box::pin(async { News::Listener(socket, Event::Closed) })),

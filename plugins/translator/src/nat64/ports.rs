@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::settings::Settings;
+use super::settings::{Settings, whole_blocks};
 use crate::flow::Protocol;
 
 /// A run of addresses with the same ports.
@@ -40,10 +40,8 @@ impl Ports {
 
     /// Numbers of the first block and of the one after the last, of those that are wholly within.
     pub(super) fn blocks(self, size: u16) -> (u16, u16) {
-        let size = u32::from(size.max(1));
-        let first = u32::from(self.first).div_ceil(size);
-        let end = (u32::from(self.last) + 1) / size;
-        (first as u16, end.max(first) as u16)
+        let blocks = whole_blocks(self.first, self.last, size);
+        (blocks.start as u16, blocks.end as u16)
     }
 }
 

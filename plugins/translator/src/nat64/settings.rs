@@ -1,7 +1,7 @@
 //! What the table is to do, as plain data, and which values are legal (the section of router.ron is read elsewhere).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use super::slab::NONE;
@@ -153,6 +153,15 @@ impl Default for Settings {
             log: false,
         }
     }
+}
+
+/// Numbers of the blocks of `size` ports that lie wholly within the ports `first..=last`. Block `n` begins at port
+/// `n * size`.
+#[must_use]
+pub fn whole_blocks(first: u16, last: u16, size: u16) -> Range<u32> {
+    let size = u32::from(size.max(1));
+    let start = u32::from(first).div_ceil(size);
+    start..((u32::from(last) + 1) / size).max(start)
 }
 
 /// Why settings are not legal.

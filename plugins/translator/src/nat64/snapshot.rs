@@ -1,9 +1,11 @@
-//! The sessions as bytes, for the next instance of the plugin (an upgrade, a crash).
+//! The sessions as bytes, for the next instance of the plugin. They outlive an upgrade and an orderly restart of the
+//! plugin; after a trap there was nobody to write them, and a reboot of the machine ends them.
 //!
-//! A header (`N64S`, version, number of records) and records of 35 bytes, all numbers big-endian: what the session is,
-//! its mapping, the remote end and the seconds it had left. A mapping is repeated with each of its sessions; so every
-//! record stands for itself, and a snapshot that was cut to size is whole. Whatever bytes are restored, the table ends up
-//! with sessions its settings allow, and nothing else.
+//! A header (`N64S`, version, when it was written in nanoseconds of the clock that all runs share, number of records) and
+//! records of 35 bytes, all numbers big-endian: what the session is, its mapping, the remote end and the seconds it had
+//! left. The time in between counts: a session is restored with what is left then, or not at all. A mapping is repeated
+//! with each of its sessions; so every record stands for itself, and a snapshot that was cut to size is whole. Whatever
+//! bytes are restored, the table ends up with sessions its settings allow, and nothing else.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -18,12 +20,13 @@ use super::tcp;
 use crate::flow::Endpoint6;
 
 /// Bytes of the header.
-pub const HEADER: usize = 10;
+pub const HEADER: usize = 18;
 /// Bytes of each session.
 pub const RECORD: usize = 35;
 
 const MAGIC: [u8; 4] = *b"N64S";
-const VERSION: u16 = 1;
+/// 2: since when it is, which 1 did not have.
+const VERSION: u16 = 2;
 
 /// Why bytes are not a snapshot. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub enum RestoreError {
     Version(u16),
     /// There are more or fewer than the header says.
     Length,
+    /// It is of later than now, so of another boot of the machine.
+    Clock,
 }
 
 impl std::fmt::Display for RestoreError {
@@ -42,6 +47,7 @@ impl std::fmt::Display for RestoreError {
             Self::Magic => write!(f, "not a snapshot of sessions"),
             Self::Version(version) => write!(f, "a snapshot of version {version}, not {VERSION}"),
             Self::Length => write!(f, "a snapshot of another length than it says"),
+            Self::Clock => write!(f, "a snapshot of another boot of the machine"),
         }
     }
 }
@@ -67,6 +73,7 @@ impl Table {
         let mut bytes = Vec::with_capacity(HEADER + most * RECORD);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_be_bytes());
+        bytes.extend(now.nanos().to_be_bytes());
         bytes.extend([0; 4]);
         let mut count = 0u32;
         for rank in 0..3 {
@@ -101,14 +108,24 @@ impl Table {
         if version != VERSION {
             return Err(RestoreError::Version(version));
         }
+        let (written, rest) = rest.split_first_chunk::<8>().ok_or(RestoreError::Length)?;
         let (count, rest) = rest.split_first_chunk::<4>().ok_or(RestoreError::Length)?;
         if Some(rest.len()) != (u32::from_be_bytes(*count) as usize).checked_mul(RECORD) {
             return Err(RestoreError::Length);
         }
+        let written = Instant::from_nanos(u64::from_be_bytes(*written));
+        if written > now {
+            return Err(RestoreError::Clock);
+        }
+        // What was begun of a second is in favour of the session, as where it was written.
+        let passed = u32::try_from(now.since(written).as_secs()).unwrap_or(u32::MAX);
         self.log.now = now;
         let records = rest.as_chunks::<RECORD>().0;
-        let restored =
-            records.iter().filter_map(Record::read).filter(|record| self.take_in(record, now).is_some()).count();
+        let restored = records
+            .iter()
+            .filter_map(|bytes| Record::read(bytes)?.after(passed))
+            .filter(|record| self.take_in(record, now).is_some())
+            .count();
         self.counters.restored = self.counters.restored.wrapping_add(restored as u64);
         if restored > 0 {
             self.hand.wake(now);
@@ -176,6 +193,12 @@ impl Table {
 }
 
 impl Record {
+    /// The same so many seconds later, if it is still there then.
+    fn after(self, seconds: u32) -> Option<Self> {
+        let left = self.seconds.saturating_sub(seconds);
+        (left > 0).then_some(Self { seconds: left, ..self })
+    }
+
     fn push_to(&self, bytes: &mut Vec<u8>) {
         bytes.push(self.kind.index() as u8);
         bytes.extend(self.host.address.octets());
@@ -199,15 +222,15 @@ impl Record {
         let (seconds, _) = rest.split_first_chunk::<4>()?;
         let protocol = kind.protocol();
         let remote = Remote::new(protocol, Ipv4Addr::from(*remote), u16::from_be_bytes(*remote_port));
-        Some(Self {
+        let record = Self {
             kind,
             host: Endpoint6 { address: Ipv6Addr::from(*host), port: u16::from_be_bytes(*host_port) },
             address: u32::from_be_bytes(*address),
             port: u16::from_be_bytes(*port),
             remote,
             seconds: u32::from_be_bytes(*seconds),
-        })
-        .filter(|record| record.seconds > 0)
+        };
+        Some(record)
     }
 }
 

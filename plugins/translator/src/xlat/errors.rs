@@ -12,7 +12,7 @@ use crate::flow::Sessions;
 use portreeve_packet::checksum::Delta;
 use portreeve_packet::segment::put;
 use portreeve_packet::{icmpv4, icmpv6, ipv6};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The largest ICMPv4 error (RFC 1812 section 4.3.2.3).
 pub(super) const MAX_ERROR4: usize = 576;
@@ -86,10 +86,11 @@ impl<S: Sessions> DataPath<S> {
         beside: &mut Beside<'_>,
     ) {
         let is_redirect = packet.behind(head.transport).first() == Some(&icmpv6::REDIRECT);
-        if matches!(layer, Layer::Error | Layer::Later) || layer == Layer::Message && is_redirect {
+        let may_not = matches!(layer, Layer::Error | Layer::Later) || layer == Layer::Message && is_redirect;
+        let (false, Some(source)) = (may_not, self.settings.source6) else {
             self.counters.icmp_errors_withheld += 1;
             return;
-        }
+        };
         if !self.limit6.take(beside.now) {
             self.counters.icmp_errors_limited += 1;
             return;
@@ -102,7 +103,7 @@ impl<S: Sessions> DataPath<S> {
             payload: (ERROR_HEAD + quote.len()) as u16,
             protocol: icmpv6::NEXT_HEADER,
             hops: HOPS,
-            source: self.settings.source6,
+            source,
             destination: head.source,
         };
         let mut bytes = Vec::with_capacity(MAX_ERROR6);
@@ -128,7 +129,7 @@ impl<S: Sessions> DataPath<S> {
         (kind, code, rest): (u8, u8, u32),
         beside: &mut Beside<'_>,
     ) {
-        let source = self.source4();
+        let source = self.source4(None);
         let (false, Some(source)) = (matches!(layer, Layer::Error | Layer::Later), source) else {
             self.counters.icmp_errors_withheld += 1;
             return;
@@ -167,13 +168,24 @@ impl<S: Sessions> DataPath<S> {
         self.push_packet(beside, &bytes);
     }
 
-    /// Who ICMPv4 errors come from that have no better source (RFC 6791).
-    pub(super) fn source4(&self) -> Option<Ipv4Addr> {
-        self.settings.source4.or(match &self.mode {
+    /// Who ICMPv4 errors come from that have no better source: for one IPv6 source always the same one (RFC 6791), for
+    /// us the first.
+    pub(super) fn source4(&self, speaker: Option<Ipv6Addr>) -> Option<Ipv4Addr> {
+        let sources = &self.settings.sources4;
+        let at = speaker.map_or(0, |speaker| spread(speaker) % sources.len().max(1));
+        sources.get(at).copied().or(match &self.mode {
             Mode::Stateful(sessions) => Some(sessions.icmp_source()),
             Mode::Stateless(_) => None,
         })
     }
+}
+
+/// A number that differs from address to address as far as it can.
+fn spread(address: Ipv6Addr) -> usize {
+    let bits = address.to_bits();
+    let folded = ((bits >> 64) as u64).wrapping_mul(31) ^ bits as u64;
+    // 2^64 over the golden ratio: its products with numbers in a row have upper bits far apart.
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }
 
 /// Appends an ICMP message of either family, without its checksum.

@@ -104,17 +104,20 @@ impl<S: Sessions> DataPath<S> {
     ) -> Result<(Ipv6Addr, Inner<Ipv6Addr>), Reason> {
         let prefix = self.settings.prefix;
         let speaker = |address: Option<Ipv4Addr>| {
-            address.or(self.source4()).map(|address| prefix.embed(address)).ok_or(Reason::Untranslatable)
+            address
+                .or(self.source4(Some(head.source)))
+                .map(|address| prefix.embed(address))
+                .ok_or(Reason::Untranslatable)
         };
         let Mode::Stateful(sessions) = &self.mode else {
-            let map = |address| self.map4(address).map_err(|_| Reason::IcmpQuote);
+            let map = |address| self.far4(address).map_err(|_| Reason::IcmpQuote);
             let ends = Inner {
-                source: self.map6(destination)?,
+                source: self.far6(destination)?,
                 destination: prefix.embed(map(inner.destination)?),
                 source_port: None,
                 destination_port: None,
             };
-            return Ok((speaker(self.map4(head.source).ok())?, ends));
+            return Ok((speaker(self.far4(head.source).ok())?, ends));
         };
         if layer == Layer::Echo {
             return Err(Reason::IcmpQuote);

@@ -305,7 +305,8 @@ impl<S: Sessions> DataPath<S> {
 }
 
 fn limits(settings: &Settings) -> (TokenBucket, TokenBucket) {
-    let bucket = || TokenBucket::new(settings.errors_per_second, settings.error_burst);
+    let burst = settings.error_burst.min(settings.errors_per_second);
+    let bucket = || TokenBucket::new(settings.errors_per_second, burst);
     (bucket(), bucket())
 }
 

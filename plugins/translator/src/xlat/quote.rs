@@ -99,15 +99,16 @@ impl<S: Sessions> DataPath<S> {
         beside: &Beside<'_>,
     ) -> Result<(Ipv4Addr, Inner<Ipv4Addr>), Reason> {
         let Mode::Stateful(sessions) = &self.mode else {
-            let map = |address| self.map4(address).map_err(|_| Reason::IcmpQuote);
+            // It went the other way.
             let ends = Inner {
-                source: map(inner.source)?,
-                destination: map(inner.destination)?,
+                source: self.near4(inner.source).map_err(|_| Reason::IcmpQuote)?,
+                destination: self.far4(inner.destination).map_err(|_| Reason::IcmpQuote)?,
                 source_port: None,
                 destination_port: None,
             };
             // RFC 6791: a router without an IPv4 address speaks with ours.
-            let outer = self.map4(head.source).ok().or(self.source4()).ok_or(Reason::Untranslatable)?;
+            let outer =
+                self.far4(head.source).ok().or(self.source4(Some(head.source))).ok_or(Reason::Untranslatable)?;
             return Ok((outer, ends));
         };
         let remote = self.settings.prefix.extract(inner.source).filter(|remote| *remote == destination);
@@ -116,7 +117,8 @@ impl<S: Sessions> DataPath<S> {
         let source = inner.destination;
         let flow = Outbound { protocol, source, source_port, destination: remote, destination_port };
         let found = sessions.outbound_error(&flow, beside.now).ok_or(Reason::IcmpQuote)?;
-        let outer = if head.source == inner.destination { Some(found.address) } else { self.source4() };
+        let outer =
+            if head.source == inner.destination { Some(found.address) } else { self.source4(Some(head.source)) };
         let ends =
             Inner { source: remote, destination: found.address, source_port: None, destination_port: Some(found.port) };
         Ok((outer.ok_or(Reason::Untranslatable)?, ends))
@@ -202,19 +204,20 @@ impl<S: Sessions> DataPath<S> {
         beside: &Beside<'_>,
     ) -> Result<(Ipv6Addr, Ipv6Addr, Inner<Ipv6Addr>), Reason> {
         // RFC 7915 section 4.1: whoever it is from.
-        let source = self.map6(head.source).unwrap_or_else(|_| match self.settings.explicit_only {
-            true => self.settings.source6,
-            false => self.settings.prefix.embed(head.source),
-        });
-        let map = |address| self.map6(address).map_err(|_| Reason::IcmpQuote);
+        let named = !self.settings.explicit_only && !self.settings.own_explicit;
+        let by_prefix = || named.then(|| self.settings.prefix.embed(head.source));
+        let source = self.near6(head.source).ok().or_else(by_prefix).or(self.settings.source6);
+        let source = source.ok_or(Reason::Untranslatable)?;
+        let remote = |address| self.near6(address).map_err(|_| Reason::IcmpQuote);
         let Mode::Stateful(sessions) = &self.mode else {
+            // It went the other way.
             let ends = Inner {
-                source: map(inner.source)?,
-                destination: map(inner.destination)?,
+                source: self.far6(inner.source).map_err(|_| Reason::IcmpQuote)?,
+                destination: remote(inner.destination)?,
                 source_port: None,
                 destination_port: None,
             };
-            return Ok((source, self.map6(head.destination)?, ends));
+            return Ok((source, self.far6(head.destination)?, ends));
         };
         if inner.source != head.destination {
             return Err(Reason::IcmpQuote);
@@ -225,7 +228,7 @@ impl<S: Sessions> DataPath<S> {
         let found = sessions.inbound_error(&flow, beside.now).ok_or(Reason::IcmpQuote)?;
         let ends = Inner {
             source: found.address,
-            destination: map(inner.destination)?,
+            destination: remote(inner.destination)?,
             source_port: Some(found.port),
             destination_port: None,
         };

@@ -43,6 +43,9 @@ pub struct Settings {
     pub prefix: Pref64,
     /// Only explicit mappings count, and the prefix does not (stateless; RFC 7757 without RFC 6052).
     pub explicit_only: bool,
+    /// Our own side is what has explicit mappings, the other side what is within the prefix, and nothing else is either
+    /// (stateless; a CLAT, RFC 6877).
+    pub own_explicit: bool,
     /// Whether the well-known prefix may carry addresses that are not global (RFC 6052 section 3.1 says no).
     pub allow_private: bool,
     /// The largest IPv6 packet to be sent, in bytes; below 1280 counts as 1280.
@@ -54,19 +57,20 @@ pub struct Settings {
     pub lowest_mtu6: u16,
     /// Whether the MSS of SYNs is lowered to what fits both MTUs.
     pub mss_clamp: bool,
-    /// Who ICMPv6 errors of our own come from.
-    pub source6: Ipv6Addr,
-    /// Who ICMPv4 errors come from that have no better source (RFC 6791); stateful: `None` takes one of the pool.
-    pub source4: Option<Ipv4Addr>,
+    /// Who ICMPv6 errors of our own come from; none withholds them.
+    pub source6: Option<Ipv6Addr>,
+    /// Who ICMPv4 errors come from that have no better source: the same one for each IPv6 source (RFC 6791), the first for
+    /// our own. Empty: stateful one of the pool, otherwise they are withheld.
+    pub sources4: Vec<Ipv4Addr>,
     /// UDP over IPv4 without checksum.
     pub udp_zero: UdpZero,
     /// Whether DSCP is copied; ECN always is (RFC 7915 sections 4.1 and 5.1).
     pub copy_traffic_class: bool,
     /// IPv4 addresses that are never translated by the prefix, beside loopback, multicast, 0/8, 240/4 and link-local.
     pub deny4: Vec<Prefix4>,
-    /// ICMP errors of our own per second, for each family.
+    /// ICMP errors of our own per second, for each family; 0 withholds them all.
     pub errors_per_second: u32,
-    /// How many of them at once.
+    /// How many of them at once, but no more than in a second.
     pub error_burst: u32,
     /// Whether IPv6 hosts reach each other by their IPv4 addresses (RFC 6146 section 3.8, RFC 7757 section 4).
     pub hairpin: bool,
@@ -74,17 +78,18 @@ pub struct Settings {
 
 impl Settings {
     /// The settings of RFC 7915 and 6146 for `prefix`, with ICMPv6 errors from `source6`.
-    pub const fn new(prefix: Pref64, source6: Ipv6Addr) -> Self {
+    pub fn new(prefix: Pref64, source6: impl Into<Option<Ipv6Addr>>) -> Self {
         Self {
             prefix,
             explicit_only: false,
+            own_explicit: false,
             allow_private: false,
             mtu6: 1500,
             mtu4: 1500,
             lowest_mtu6: MIN_MTU6,
             mss_clamp: true,
-            source6,
-            source4: None,
+            source6: source6.into(),
+            sources4: Vec::new(),
             udp_zero: UdpZero::Compute,
             copy_traffic_class: true,
             deny4: Vec::new(),

@@ -35,25 +35,64 @@ impl<S: Sessions> DataPath<S> {
     /// The IPv4 address that the destination `destination` stands for.
     #[inline]
     pub(super) fn destination4(&self, destination: Ipv6Addr) -> Result<Ipv4Addr, Reason> {
-        if let Mode::Stateless(map) = &self.mode
-            && let Some(address) = map.to4(destination)
-        {
-            return Ok(address);
-        }
-        let address = self.settings.prefix.extract(destination).ok_or(Reason::NotOurs)?;
-        if self.settings.denies(address) {
-            return Err(Reason::Denied);
-        }
-        Ok(address)
+        self.near4(destination).map_err(|reason| match reason {
+            Reason::Untranslatable if !self.settings.own_explicit => Reason::NotOurs,
+            reason => reason,
+        })
     }
 
-    /// The IPv4 address of an IPv6 host, by the tables.
-    pub(super) fn map4(&self, address: Ipv6Addr) -> Result<Ipv4Addr, Reason> {
-        if let Mode::Stateless(map) = &self.mode
-            && let Some(address) = map.to4(address)
-        {
-            return Ok(address);
+    /// The IPv4 address of who IPv6 packets are for, by the tables.
+    #[inline]
+    pub(super) fn near4(&self, address: Ipv6Addr) -> Result<Ipv4Addr, Reason> {
+        match self.explicit4(address) {
+            Some(address) => Ok(address),
+            None if self.settings.own_explicit => Err(Reason::Untranslatable),
+            None => self.by_prefix4(address),
         }
+    }
+
+    /// The IPv4 address of who IPv6 packets are from, by the tables.
+    #[inline]
+    pub(super) fn far4(&self, address: Ipv6Addr) -> Result<Ipv4Addr, Reason> {
+        match self.explicit4(address) {
+            Some(address) if !self.settings.own_explicit => Ok(address),
+            _ => self.by_prefix4(address),
+        }
+    }
+
+    /// The IPv6 address of who IPv4 packets are from, by the tables.
+    #[inline]
+    pub(super) fn near6(&self, address: Ipv4Addr) -> Result<Ipv6Addr, Reason> {
+        match self.explicit6(address) {
+            Some(address) => Ok(address),
+            None if self.settings.own_explicit => Err(Reason::Untranslatable),
+            None => self.by_prefix6(address),
+        }
+    }
+
+    /// The IPv6 address of who IPv4 packets are for, by the tables.
+    #[inline]
+    pub(super) fn far6(&self, address: Ipv4Addr) -> Result<Ipv6Addr, Reason> {
+        match self.explicit6(address) {
+            Some(address) if !self.settings.own_explicit => Ok(address),
+            _ => self.by_prefix6(address),
+        }
+    }
+
+    #[inline]
+    fn explicit4(&self, address: Ipv6Addr) -> Option<Ipv4Addr> {
+        let Mode::Stateless(map) = &self.mode else { return None };
+        map.to4(address)
+    }
+
+    #[inline]
+    fn explicit6(&self, address: Ipv4Addr) -> Option<Ipv6Addr> {
+        let Mode::Stateless(map) = &self.mode else { return None };
+        map.to6(address)
+    }
+
+    #[inline]
+    fn by_prefix4(&self, address: Ipv6Addr) -> Result<Ipv4Addr, Reason> {
         let by_prefix = self.settings.prefix.extract(address).filter(|_| !self.settings.explicit_only);
         let address = by_prefix.ok_or(Reason::Untranslatable)?;
         if self.settings.denies(address) {
@@ -62,14 +101,8 @@ impl<S: Sessions> DataPath<S> {
         Ok(address)
     }
 
-    /// The IPv6 address of an IPv4 host, by the tables.
     #[inline]
-    pub(super) fn map6(&self, address: Ipv4Addr) -> Result<Ipv6Addr, Reason> {
-        if let Mode::Stateless(map) = &self.mode
-            && let Some(address) = map.to6(address)
-        {
-            return Ok(address);
-        }
+    fn by_prefix6(&self, address: Ipv4Addr) -> Result<Ipv6Addr, Reason> {
         if self.settings.explicit_only {
             return Err(Reason::Untranslatable);
         }
@@ -102,9 +135,9 @@ impl<S: Sessions> DataPath<S> {
     ) -> Result<Target, Reason> {
         let hairpin = self.is_hairpin(head.destination, destination);
         let Mode::Stateful(sessions) = &mut self.mode else {
-            let source = self.map4(head.source)?;
+            let source = self.far4(head.source)?;
             let ends = if hairpin {
-                Ends::Six(self.settings.prefix.embed(source), self.map6(destination)?)
+                Ends::Six(self.settings.prefix.embed(source), self.far6(destination)?)
             } else {
                 Ends::Four(source, destination)
             };
@@ -148,9 +181,9 @@ impl<S: Sessions> DataPath<S> {
         behind: &[u8],
         now: Instant,
     ) -> Result<Target, Reason> {
-        let source = self.map6(head.source)?;
+        let source = self.near6(head.source)?;
         let Mode::Stateful(sessions) = &mut self.mode else {
-            let ends = Ends::Six(source, self.map6(head.destination)?);
+            let ends = Ends::Six(source, self.far6(head.destination)?);
             return Ok(Target { ends, source_port: None, destination_port: None });
         };
         let protocol = layer.protocol().ok_or(Reason::Protocol)?;

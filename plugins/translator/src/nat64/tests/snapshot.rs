@@ -29,8 +29,8 @@ fn a_snapshot_restores_mappings_states_and_lifetimes() {
     old.skip(secs(30));
     let bytes = old.table.snapshot(old.now, usize::MAX);
     assert_eq!(bytes.len(), HEADER + 80 * RECORD);
-    // Another seed, another clock.
-    let mut new = Lab { table: Table::new(one_address(), 99).unwrap(), now: Instant::from_secs(5) };
+    // Another seed.
+    let mut new = Lab { table: Table::new(one_address(), 99).unwrap(), now: old.now };
     assert_eq!(new.table.restore(&bytes, new.now), Ok(80));
     let (before, after) = (sorted(&old), sorted(&new));
     for (before, after) in before.iter().zip(&after) {
@@ -65,7 +65,9 @@ fn a_snapshot_that_is_cut_keeps_open_tcp_first_then_udp() {
 fn a_snapshot_has_these_bytes() {
     let mut lab = Lab::new(one_address());
     lab.udp((host(), 0x1234), at(SERVER, 53)).unwrap();
-    let mut expected = b"N64S\x00\x01\x00\x00\x00\x01\x07".to_vec();
+    let mut expected = b"N64S\x00\x02".to_vec();
+    expected.extend(lab.now.nanos().to_be_bytes());
+    expected.extend(b"\x00\x00\x00\x01\x07");
     expected.extend(host().octets());
     expected.extend([0x12, 0x34, 198, 51, 100, 1, 0x12, 0x34, 192, 0, 2, 80, 0, 53, 0, 0, 1, 45]);
     assert_eq!(lab.table.snapshot(lab.now, 1000), expected);
@@ -76,10 +78,37 @@ fn sessions_that_are_over_are_in_no_snapshot_and_idle_tcp_is_in_trans() {
     let mut old = busy();
     old.skip(secs(7500));
     let bytes = old.table.snapshot(old.now, usize::MAX);
-    let mut new = Lab::new(one_address());
+    let mut new = Lab { now: old.now, ..Lab::new(one_address()) };
     assert_eq!(new.table.restore(&bytes, new.now), Ok(20));
     assert_eq!(new.table.stats().tcp[tcp::State::Trans.index()], 20);
     assert!(new.views().iter().all(|view| view.remaining <= secs(182)));
+}
+
+#[test]
+fn the_time_between_two_runs_counts() {
+    let old = busy();
+    let bytes = old.table.snapshot(old.now, usize::MAX);
+    let later = |seconds| {
+        let mut new = Lab::new(one_address());
+        new.now = old.now + secs(seconds);
+        let count = new.table.restore(&bytes, new.now).unwrap();
+        (count, new.views())
+    };
+    let (count, views) = later(50);
+    assert_eq!(count, 80);
+    let left = |protocol| views.iter().find(|view| view.protocol == protocol).unwrap().remaining.as_secs_f32();
+    assert!((10.0..12.0).contains(&left(Protocol::Icmp)) && (250.0..252.0).contains(&left(Protocol::Udp)));
+    // ICMP is over, then half-open TCP, then UDP; open TCP is last.
+    assert_eq!([61, 241, 301, 7439, 7441].map(|seconds| later(seconds).0), [60, 40, 20, 20, 0]);
+}
+
+#[test]
+fn a_snapshot_of_another_boot_is_refused() {
+    let old = busy();
+    let bytes = old.table.snapshot(old.now, usize::MAX);
+    let mut new = Lab { table: Table::new(one_address(), 99).unwrap(), now: Instant::from_nanos(old.now.nanos() - 1) };
+    assert_eq!(new.table.restore(&bytes, new.now), Err(RestoreError::Clock));
+    assert!(new.table.is_empty());
 }
 
 #[test]
@@ -145,8 +174,8 @@ fn what_is_no_snapshot_changes_nothing() {
     longer.push(0);
     assert_eq!(new.table.restore(&longer, new.now), Err(RestoreError::Length));
     let mut other = bytes.clone();
-    other[5] = 2;
-    assert_eq!(new.table.restore(&other, new.now), Err(RestoreError::Version(2)));
+    other[5] = 1;
+    assert_eq!(new.table.restore(&other, new.now), Err(RestoreError::Version(1)));
     other[0] = b'X';
     assert_eq!(new.table.restore(&other, new.now), Err(RestoreError::Magic));
     assert!(new.table.is_empty());
@@ -162,7 +191,7 @@ proptest! {
         near in any::<bool>(),
         block in any::<bool>(),
     ) {
-        let mut bytes = b"N64S\0\x01".to_vec();
+        let mut bytes = b"N64S\0\x02\0\0\0\0\0\0\0\0".to_vec();
         bytes.extend((records.len() as u32).to_be_bytes());
         for mut record in records {
             if near {

@@ -30,7 +30,7 @@ pub fn embedded(address: Ipv4Addr) -> Ipv6Addr {
 }
 
 pub fn settings() -> Settings {
-    Settings { source4: Some(ROUTER4), ..Settings::new(prefix(), ROUTER6) }
+    Settings { sources4: vec![ROUTER4], ..Settings::new(prefix(), ROUTER6) }
 }
 
 /// 192.0.2.0/28 is 2001:db8:1::/124.

@@ -9,10 +9,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Behind the CLAT (RFC 6877), the one IPv4 host has the one IPv6 address that is left to it.
+/// Behind the CLAT (RFC 6877), two IPv4 hosts have the two IPv6 addresses that are left to them.
 fn clat(prefix: Pref64) -> DataPath<NoSessions> {
     let eam = Eam::new(HOST4, 32, HOST, 128).unwrap();
-    DataPath::new(Settings { prefix, ..settings() }, Mode::Stateless(AddressMap::new([eam]).unwrap()))
+    let own = Eam::new(OTHER4, 32, OTHER, 128).unwrap();
+    DataPath::new(
+        Settings { prefix, own_explicit: true, ..settings() },
+        Mode::Stateless(AddressMap::new([eam, own]).unwrap()),
+    )
 }
 
 #[test]
@@ -31,6 +35,86 @@ fn rfc6877_a_packet_goes_through_clat_and_nat64_and_back() {
     let inside = one(&mut clat, &inside);
     let want = Ip4 { flags: 0, ttl: 62, ..Ip4::new(SERVER, HOST4, 17) };
     assert_eq!(inside, want.packet(&udp(Pseudo::Four(SERVER, HOST4), 53, 1000, b"answer")));
+}
+
+#[test]
+fn rfc6877_ipv4_hosts_without_a_mapping_are_not_translated() {
+    let mut path = clat(prefix());
+    let stranger = Ipv4Addr::new(192, 0, 2, 9);
+    let packet = Ip4::new(stranger, SERVER, 47).packet(b"x");
+    let error = Ip4 { flags: 0, ..Ip4::new(ROUTER4, stranger, 1) }.packet(&icmp4(3, 13, [0; 4], &packet));
+    assert_eq!(beside(&mut path, &packet), error);
+    assert_eq!(path.counters().dropped(Reason::Untranslatable), 1);
+    // The other side goes by the prefix, whatever is mapped.
+    let there = one(&mut path, &Ip4::new(HOST4, OTHER4, 47).packet(b"x"));
+    assert_eq!(there, Ip6 { hops: 63, ..Ip6::new(HOST, embedded(OTHER4), 47) }.packet(b"x"));
+}
+
+#[test]
+fn rfc6877_ipv6_packets_go_from_the_prefix_to_a_mapping_only() {
+    let mut path = clat(prefix());
+    let stranger = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9);
+    for (count, (from, to)) in
+        [(stranger, HOST), (OTHER, HOST), (embedded(SERVER), embedded(HOST4)), (embedded(SERVER), stranger)]
+            .into_iter()
+            .enumerate()
+    {
+        let packet = Ip6::new(from, to, 47).packet(b"x");
+        let error = icmp6(Pseudo::Six(ROUTER6, from), 1, 1, [0; 4], &packet);
+        assert_eq!(beside(&mut path, &packet), Ip6::new(ROUTER6, from, 58).packet(&error), "{from} to {to}");
+        assert_eq!(path.counters().dropped(Reason::Untranslatable), count as u64 + 1);
+    }
+    let back = one(&mut path, &Ip6::new(embedded(OTHER4), HOST, 47).packet(b"x"));
+    assert_eq!(back, Ip4 { flags: 0, ttl: 63, ..Ip4::new(OTHER4, HOST4, 47) }.packet(b"x"));
+}
+
+#[test]
+fn rfc6877_errors_about_what_went_through_come_back_through() {
+    let mut path = clat(prefix());
+    let sent4 = Ip4 { flags: 0, ..Ip4::new(HOST4, OTHER4, 47) }.packet(b"there");
+    let sent6 = Ip6::new(HOST, embedded(OTHER4), 47).packet(b"there");
+    let router = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9);
+    let error = |from| Ip6::new(from, HOST, 58).packet(&icmp6(Pseudo::Six(from, HOST), 1, 0, [0; 4], &sent6));
+    let expected =
+        |id, from| Ip4 { id, flags: 0, ttl: 63, ..Ip4::new(from, HOST4, 1) }.packet(&icmp4(3, 1, [0; 4], &sent4));
+    assert_eq!(beside(&mut path, &error(router)), expected(0, ROUTER4));
+    assert_eq!(beside(&mut path, &error(embedded(SERVER))), expected(1, SERVER));
+    let received6 = Ip6::new(embedded(OTHER4), HOST, 47).packet(b"back");
+    let received4 = Ip4 { flags: 0, ..Ip4::new(OTHER4, HOST4, 47) }.packet(b"back");
+    let error = |from| Ip4 { flags: 0, ..Ip4::new(from, OTHER4, 1) }.packet(&icmp4(3, 1, [0; 4], &received4));
+    let expected = |from| {
+        let ends = Pseudo::Six(from, embedded(OTHER4));
+        Ip6 { hops: 63, ..Ip6::new(from, embedded(OTHER4), 58) }.packet(&icmp6(ends, 1, 0, [0; 4], &received6))
+    };
+    assert_eq!(beside(&mut path, &error(HOST4)), expected(HOST));
+    // A router on our side has no mapping; the prefix is not ours to speak with.
+    assert_eq!(beside(&mut path, &error(Ipv4Addr::new(10, 0, 0, 1))), expected(ROUTER6));
+    // Not about a packet that can have gone through.
+    let foreign = Ip6::new(embedded(SERVER), router, 47).packet(b"x");
+    let error = Ip6::new(router, HOST, 58).packet(&icmp6(Pseudo::Six(router, HOST), 1, 0, [0; 4], &foreign));
+    nothing(&mut path, &error);
+    assert_eq!(path.counters().dropped(Reason::IcmpQuote), 1);
+}
+
+#[test]
+fn rfc6791_a_router_without_an_ipv4_address_always_speaks_with_the_same_one_of_several() {
+    let sources4: Vec<Ipv4Addr> = (0..8).map(|n| Ipv4Addr::new(192, 0, 2, 200 + n)).collect();
+    let mut path = stateless_with(Settings { sources4: sources4.clone(), ..settings() });
+    let about = Ip6::new(embedded(SERVER), HOST, 47).packet(b"x");
+    let mut spoke = |n: u16| {
+        let router = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, n);
+        let ends = Pseudo::Six(router, embedded(SERVER));
+        let error =
+            beside(&mut path, &Ip6::new(router, embedded(SERVER), 58).packet(&icmp6(ends, 3, 0, [0; 4], &about)));
+        Ipv4Addr::from_octets(error[12..16].try_into().unwrap())
+    };
+    let mut seen: Vec<Ipv4Addr> = (0..64).map(&mut spoke).collect();
+    assert_eq!(seen, (0..64).map(&mut spoke).collect::<Vec<_>>());
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, sources4, "each of them");
+    let late = Ip4 { ttl: 1, ..Ip4::new(SERVER, HOST4, 47) }.packet(b"x");
+    assert_eq!(beside(&mut path, &late)[12..16], sources4[0].octets(), "our own errors have one source");
 }
 
 #[test]
@@ -58,6 +142,16 @@ fn rfc7757_without_a_prefix_only_explicit_mappings_are_translated() {
     let answer = beside(&mut path, &Ip4::new(HOST4, stranger, 47).packet(b"x"));
     assert_eq!(answer[20], 3, "destination unreachable");
     assert_eq!(path.counters().dropped(Reason::Untranslatable), 1);
+    nothing(&mut path, &Ip6::new(HOST, embedded(stranger), 47).packet(b"x"));
+    assert_eq!(path.counters().dropped(Reason::NotOurs), 1);
+    // An error from a stranger has our source; without one there is nobody to speak.
+    let about = Ip4::new(SERVER, HOST4, 47).packet(b"x");
+    let error = Ip4::new(stranger, SERVER, 1).packet(&icmp4(3, 1, [0; 4], &about));
+    assert_eq!(beside(&mut path, &error)[8..24], ROUTER6.octets());
+    let nobody = Settings { explicit_only: true, source6: None, ..settings() };
+    path.reconfigure(nobody, None);
+    nothing(&mut path, &error);
+    assert_eq!(path.counters().dropped(Reason::Untranslatable), 2);
 }
 
 #[test]

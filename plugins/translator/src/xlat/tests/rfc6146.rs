@@ -162,7 +162,7 @@ fn rfc6791_an_error_of_an_ipv6_router_comes_from_the_pool() {
     let inner = Ip6::new(embedded(SERVER), HOST, 17).packet(&udp(from6(), 53, 1000, b""));
     let ends = Pseudo::Six(router, embedded(SERVER));
     let packet = Ip6 { source: router, ..out6(58) }.packet(&icmp6(ends, 3, 0, [0; 4], &inner));
-    let mut path = stateful_with(Settings { source4: None, ..settings() });
+    let mut path = stateful_with(Settings { sources4: vec![], ..settings() });
     let error = beside(&mut path, &packet);
     assert_eq!(error[12..16], ROUTER4.octets());
     assert_right(&error);

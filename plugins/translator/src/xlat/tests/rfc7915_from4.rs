@@ -314,7 +314,7 @@ fn s4_4_no_error_answers_an_error_or_a_later_fragment_and_none_comes_from_nobody
     late[10..12].copy_from_slice(&value.to_be_bytes());
     nothing(&mut stateless(), &late);
     nothing(&mut stateless(), &Ip4 { ttl: 1, flags: 5, ..ip4(17) }.packet(&[0; 40]));
-    let mut path = stateless_with(Settings { source4: None, ..settings() });
+    let mut path = stateless_with(Settings { sources4: vec![], ..settings() });
     nothing(&mut path, &Ip4 { ttl: 1, ..ip4(17) }.packet(&datagram(b"").0));
     assert_eq!(path.counters().icmp_errors_withheld, 1);
 }
@@ -326,6 +326,12 @@ fn s4_4_errors_are_limited_in_rate() {
     let sent: usize = (0..20).map(|_| run(&mut path, &packet).side.len()).sum();
     assert_eq!(sent, 5);
     assert_eq!((path.counters().icmp_errors_sent, path.counters().icmp_errors_limited), (5, 15));
+    // Not more at once than in a second; none at all where that is none.
+    for rate in [3, 0] {
+        let mut path = stateless_with(Settings { errors_per_second: rate, ..settings() });
+        let sent: usize = (0..20).map(|_| run(&mut path, &packet).side.len()).sum();
+        assert_eq!(sent, rate as usize);
+    }
 }
 
 #[test]

@@ -326,7 +326,7 @@ fn rfc6791_an_error_from_a_router_without_an_ipv4_address_comes_from_ours() {
     let packet = Ip6 { source: router, ..ip6(58) }.packet(&icmp6(ends, 3, 0, [0; 4], &about().0));
     let want = Ip4 { source: ROUTER4, ..ip4(1) }.packet(&icmp4(11, 0, [0; 4], &about().1));
     assert_eq!(beside(&mut stateless(), &packet), want);
-    let mut path = stateless_with(Settings { source4: None, ..settings() });
+    let mut path = stateless_with(Settings { sources4: vec![], ..settings() });
     nothing(&mut path, &packet);
     assert_eq!(path.counters().dropped(Reason::Untranslatable), 1);
 }
@@ -339,6 +339,13 @@ fn s5_4_a_packet_whose_hop_limit_ends_here_is_answered() {
         let want = Ip6::new(ROUTER6, HOST, 58).packet(&icmp6(ends, 3, 0, [0; 4], &packet));
         assert_eq!(beside(&mut stateless(), &packet), want);
     }
+}
+
+#[test]
+fn s5_4_without_a_source_no_error_is_sent() {
+    let mut path = stateless_with(Settings { source6: None, ..settings() });
+    nothing(&mut path, &Ip6 { hops: 1, ..ip6(17) }.packet(&datagram(b"late").0));
+    assert_eq!((path.counters().icmp_errors_sent, path.counters().icmp_errors_withheld), (0, 1));
 }
 
 #[test]
