@@ -79,34 +79,11 @@ pub(super) fn read(f: &mut Fields<'_>, places: &mut Places, d: &mut Diagnostics)
     let inbound_value = f.take("inbound_tcp");
     let inbound_tcp = inbound_value.and_then(|v| v.get::<bool>(d)).is_some_and(|found| found.value);
     if pool.as_ref().is_some_and(|pool| pool.masquerade) {
-        // Connection tracking lets in nothing but answers (address and port-dependent filtering, RFC 4787 section 5).
-        let undone = [
-            inbound_value.filter(|_| inbound_tcp),
-            filtering_value.filter(|_| filtering == Filtering::AddressDependent),
-        ];
-        for value in undone.into_iter().flatten() {
-            let message = "the kernel hides the pool and lets in only answers, whatever is written here";
-            d.warning_with_hint(value.span(), message, "remove it, or write pool: Addresses([…])");
-        }
+        let restricted = filtering_value.filter(|_| filtering == Filtering::AddressDependent);
+        undone(inbound_value.filter(|_| inbound_tcp).into_iter().chain(restricted), d);
     }
     let timeouts = f.take("timeouts").and_then(|v| timeouts(&v, d)).unwrap_or_default();
-    let sources = f.take("sources");
-    let sources_span = sources.map(|v| v.span());
-    let sources = sources.map(|v| leaf::prefixes(&v, Family::Ipv6, d)).unwrap_or_default();
-    if let Some(prefix) = prefix {
-        let loops = sources.iter().filter(|source| prefix.prefix().contains(source.value));
-        for source in loops {
-            let message = format!("{} is within {prefix}: its packets would come from the translator", source.value);
-            d.error_with_hint(source.span, message, "write prefixes of hosts");
-        }
-    }
-    if let (Some(prefix), None) = (prefix.filter(|prefix| !prefix.is_well_known()), sources_span) {
-        // The well-known prefix is routed to nobody, one of ours perhaps from everywhere.
-        let message = format!("anyone who can route to {prefix} may use it, and appears under our addresses");
-        let hint = "add `sources: […]` with the prefixes of the hosts that may";
-        d.warning_with_hint(places.or_name(places.prefix), message, hint);
-    }
-    let sources: Vec<Prefix> = sources.into_iter().map(|source| source.value).collect();
+    let sources = sources(f.take("sources"), prefix, places, d);
     let statics = f.take("static").map(|v| (v.span(), statics(&v, d)));
     let log = f.take("log").and_then(|v| log(&v, port_block.is_some(), d)).unwrap_or_default();
     let (prefix, pool) = (prefix?, pool?);
@@ -128,6 +105,33 @@ pub(super) fn read(f: &mut Fields<'_>, places: &mut Places, d: &mut Diagnostics)
         nat64.statics = found.into_iter().map(|entry| entry.value).collect();
     }
     Some(nat64)
+}
+
+/// Says of `settings` that they change nothing: behind masquerading connection tracking lets in nothing but answers
+/// (address and port-dependent filtering, RFC 4787 section 5).
+fn undone<'a>(settings: impl Iterator<Item = Value<'a>>, d: &mut Diagnostics) {
+    for value in settings {
+        let message = "the kernel hides the pool and lets in only answers, whatever is written here";
+        d.warning_with_hint(value.span(), message, "remove it, or write pool: Addresses([…])");
+    }
+}
+
+/// Who may use it; all if nothing is written.
+fn sources(value: Option<Value<'_>>, prefix: Option<Pref64>, places: &Places, d: &mut Diagnostics) -> Vec<Prefix> {
+    let found = value.map(|v| leaf::prefixes(&v, Family::Ipv6, d)).unwrap_or_default();
+    if let Some(prefix) = prefix {
+        for source in found.iter().filter(|source| prefix.prefix().contains(source.value)) {
+            let message = format!("{} is within {prefix}: its packets would come from the translator", source.value);
+            d.error_with_hint(source.span, message, "write prefixes of hosts");
+        }
+        // Nobody else has a route to the well-known prefix; to one of ours perhaps everybody.
+        if value.is_none() && !prefix.is_well_known() {
+            let message = format!("anyone who can route to {prefix} may use it, and appears under our addresses");
+            let hint = "add `sources: […]` with the prefixes of the hosts that may";
+            d.warning_with_hint(places.or_name(places.prefix), message, hint);
+        }
+    }
+    found.into_iter().map(|source| source.value).collect()
 }
 
 /// `Masquerade`, `Masquerade("10.0.0.0/30")` or `Addresses([…])`.

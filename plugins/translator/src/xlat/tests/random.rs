@@ -3,7 +3,7 @@
 use super::build::*;
 use super::reference::{self, ErrorParts, POINTERS4, ROWS4, ROWS6, Rules, error_to_four, error_to_six};
 use crate::flow::Sessions;
-use crate::xlat::{DataPath, MAX_SIDE, Reason};
+use crate::xlat::{DataPath, MAX_SIDE, Reason, Settings};
 use portreeve_packet::time::Instant;
 use portreeve_packet::vnet::Vnet;
 use proptest::collection::vec;
@@ -364,6 +364,7 @@ proptest! {
     fn noise_does_no_harm(frames in vec((vnets(), noise()), 1..6)) {
         survives(stateless(), &frames);
         survives(stateful(), &frames);
+        survives(stateless_with(Settings { own_explicit: true, ..settings() }), &frames);
     }
 
     #[test]
