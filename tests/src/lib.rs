@@ -9,6 +9,7 @@
 //! - `qemu.rs`: the gateway, every kind of link and missing modules on Debian's kernel, in guests of [`qemu`].
 //! - `hostile.rs`: crafted protocol-41 packets and ICMP storms against the userspace path.
 //! - `sixbone/`: the gateway of 2006 behind a provider's tunnel server; `network/`: reconciling, seen from the kernel;
+//!   `translator/`: hosts with IPv6 only in front of an internet with IPv4 only;
 //!   `import.rs`: Debian's interfaces(5), imported and put in force.
 //! - `host.rs`: guests against the host interfaces, on the fake kernel.
 //! - [`fuzz`], `fuzz_short.rs`: every parser of outside bytes, for cargo-fuzz and shortly in every run.

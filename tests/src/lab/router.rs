@@ -4,6 +4,7 @@
 //! configuration may set the hostname.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -120,6 +121,19 @@ impl Site {
         let site = Self::laid_out(lab, stage, words.map(str::to_owned).to_vec())?;
         site.configure(config)?;
         Ok(site)
+    }
+
+    /// The same with a resolv.conf of its own, which names this resolver.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn with_resolver(mut self, resolver: IpAddr) -> Result<Self> {
+        let file = self.directory.join("resolv.conf");
+        fs::write(&file, format!("nameserver {resolver}\n"))?;
+        let script = format!("mount --bind {} /etc/resolv.conf && exec \"$0\" \"$@\"", file.display());
+        let words = ["unshare", "--mount", "sh", "-c", &script].map(str::to_owned);
+        self.command.splice(..0, words);
+        Ok(self)
     }
 
     /// As [`Self::new`], but the core runs as nobody, with no capability except to configure the network and to

@@ -1,9 +1,10 @@
 //! Bytes over TCP from one namespace to another, each of them verified.
 //!
-//! The stream is the output of a small generator, so that both ends know it without holding it.
+//! The stream is the output of a small generator, so that both ends know it without holding it. Both families: a
+//! server of IPv4 may be called at another address than it listens at, when a translator stands between.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use super::{Failure, Netns, Result, ensure};
 const STUCK: Duration = Duration::from_secs(20);
 const BLOCK: usize = 64 * 1024;
 
-/// A server in a namespace that sends the same number of bytes to whoever connects.
+/// A server in a namespace that sends the same bytes to whoever connects, or takes and verifies them.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -39,16 +40,41 @@ impl Server {
     ///
     /// # Errors
     /// If nobody can listen there.
-    pub fn start(netns: &Netns, address: Ipv6Addr, clients: usize, bytes: u64) -> Result<Self> {
+    pub fn start(netns: &Netns, address: impl Into<IpAddr>, clients: usize, bytes: u64) -> Result<Self> {
+        Self::serve(netns, address.into(), clients, move |client| send(&client, bytes))
+    }
+
+    /// Takes what each of the first `clients` sends, and tells it how many bytes were right.
+    ///
+    /// # Errors
+    /// If nobody can listen there.
+    pub fn taking(netns: &Netns, address: impl Into<IpAddr>, clients: usize) -> Result<Self> {
+        Self::serve(netns, address.into(), clients, |mut client| {
+            let right = receive(&client).unwrap_or(0);
+            client.write_all(&right.to_be_bytes())
+        })
+    }
+
+    fn serve(
+        netns: &Netns,
+        address: IpAddr,
+        clients: usize,
+        work: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<Self> {
         let listener = netns.enter(|| TcpListener::bind((address, 0)))??;
         let address = listener.local_addr()?;
         let serve = move || {
             for client in listener.incoming().take(clients) {
                 // A client that goes away has its own failure to tell.
-                let _ = client.and_then(|client| send(client, bytes));
+                let _ = client.and_then(&work);
             }
         };
         Ok(Self { address, netns: netns.clone(), thread: Some(std::thread::spawn(serve)) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Fetches from `netns` and verifies.
@@ -56,27 +82,46 @@ impl Server {
     /// # Errors
     /// If a byte is another one or missing, or none comes for a long time.
     pub fn fetch(&self, netns: &Netns) -> Result<Fetched> {
+        self.fetch_at(netns, self.address.ip())
+    }
+
+    /// As [`Self::fetch`], when the server has this address for whoever is in `netns`.
+    ///
+    /// # Errors
+    /// See [`Self::fetch`].
+    pub fn fetch_at(&self, netns: &Netns, address: impl Into<IpAddr>) -> Result<Fetched> {
         let started = Instant::now();
-        let mut stream = netns
-            .enter(|| TcpStream::connect_timeout(&self.address, STUCK))?
-            .map_err(|error| Failure::new(format!("cannot connect to {}: {error}", self.address)))?;
+        let stream = self.connect(netns, address.into())?;
         let mss = SockRef::from(&stream).tcp_mss()?;
+        let bytes = receive(&stream).map_err(|error| Failure::new(format!("from {}: {error}", self.address)))?;
+        Ok(Fetched { bytes, took: started.elapsed(), mss })
+    }
+
+    /// Sends `bytes` from `netns` to a server that is [`Self::taking`], which has this address there.
+    ///
+    /// # Errors
+    /// If a byte arrives as another one or not at all, or nothing moves for a long time.
+    pub fn push_to(&self, netns: &Netns, address: impl Into<IpAddr>, bytes: u64) -> Result<Fetched> {
+        let started = Instant::now();
+        let mut stream = self.connect(netns, address.into())?;
+        let mss = SockRef::from(&stream).tcp_mss()?;
+        let stuck = |error| Failure::new(format!("to {}: {error}", self.address));
+        send(&stream, bytes).map_err(stuck)?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut right = [0; 8];
+        stream.read_exact(&mut right).map_err(stuck)?;
+        let right = u64::from_be_bytes(right);
+        ensure(right == bytes, || format!("{right} bytes of {bytes} arrived as they should at {}", self.address))?;
+        Ok(Fetched { bytes, took: started.elapsed(), mss })
+    }
+
+    fn connect(&self, netns: &Netns, address: IpAddr) -> Result<TcpStream> {
+        let to = SocketAddr::new(address, self.address.port());
+        let stream = netns
+            .enter(|| TcpStream::connect_timeout(&to, STUCK))?
+            .map_err(|error| Failure::new(format!("cannot connect to {to}: {error}")))?;
         stream.set_read_timeout(Some(STUCK))?;
-        let mut expected = Generator::new();
-        let (mut heard, mut right) = (vec![0; BLOCK], vec![0; BLOCK]);
-        let mut bytes = 0;
-        loop {
-            let count = stream.read(&mut heard).map_err(|error| {
-                Failure::new(format!("nothing came after byte {bytes} from {}: {error}", self.address))
-            })?;
-            if count == 0 {
-                return Ok(Fetched { bytes, took: started.elapsed(), mss });
-            }
-            let right = &mut right[..count];
-            expected.fill(right);
-            ensure(heard[..count] == *right, || format!("wrong bytes behind byte {bytes} from {}", self.address))?;
-            bytes += count as u64;
-        }
+        Ok(stream)
     }
 }
 
@@ -93,7 +138,7 @@ impl Drop for Server {
     }
 }
 
-fn send(mut client: TcpStream, bytes: u64) -> std::io::Result<()> {
+fn send(mut client: &TcpStream, bytes: u64) -> std::io::Result<()> {
     client.set_write_timeout(Some(STUCK))?;
     let mut generator = Generator::new();
     let mut block = vec![0; BLOCK];
@@ -105,6 +150,28 @@ fn send(mut client: TcpStream, bytes: u64) -> std::io::Result<()> {
         left -= count as u64;
     }
     Ok(())
+}
+
+/// Reads to the end and gives the number of bytes.
+fn receive(mut stream: &TcpStream) -> std::io::Result<u64> {
+    stream.set_read_timeout(Some(STUCK))?;
+    let mut expected = Generator::new();
+    let (mut heard, mut right) = (vec![0; BLOCK], vec![0; BLOCK]);
+    let mut bytes = 0;
+    loop {
+        let count = stream
+            .read(&mut heard)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("nothing came after byte {bytes}: {error}")))?;
+        if count == 0 {
+            return Ok(bytes);
+        }
+        let right = &mut right[..count];
+        expected.fill(right);
+        if heard[..count] != *right {
+            return Err(std::io::Error::other(format!("wrong bytes behind byte {bytes}")));
+        }
+        bytes += count as u64;
+    }
 }
 
 /// Marsaglia's xorshift64, byte by byte.
@@ -136,6 +203,8 @@ impl Generator {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::super::Lab;
     use super::*;
 
@@ -147,5 +216,12 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(server.fetch(&netns).unwrap().bytes, 1_000_000);
         }
+    }
+    #[test]
+    fn what_is_pushed_is_verified_by_the_server() {
+        let mut lab = Lab::new().unwrap();
+        let netns = lab.netns("a").unwrap();
+        let server = Server::taking(&netns, Ipv4Addr::LOCALHOST, 1).unwrap();
+        assert_eq!(server.push_to(&netns, Ipv4Addr::LOCALHOST, 1_000_000).unwrap().bytes, 1_000_000);
     }
 }
