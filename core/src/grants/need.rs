@@ -133,6 +133,22 @@ pub enum Need {
     Masquerade(Prefix),
 }
 
+impl Need {
+    /// To talk to these. IPv4 addresses in the clothes of IPv6 (within ::ffff:0:0/96) are IPv4, as the kernel takes them.
+    #[must_use]
+    pub const fn connect(transport: Transport, remotes: Prefix, port: u16) -> Self {
+        const MAPPED: u8 = 96;
+        let remotes = match remotes.address {
+            IpAddr::V6(address) if remotes.length >= MAPPED => match address.to_ipv4_mapped() {
+                Some(address) => Prefix { address: IpAddr::V4(address), length: remotes.length - MAPPED },
+                None => remotes,
+            },
+            _ => remotes,
+        };
+        Self::Connect { transport, remotes, port }
+    }
+}
+
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&need_to_text(self))

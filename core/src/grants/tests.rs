@@ -111,6 +111,22 @@ fn sockets_are_granted_by_transport_place_and_port() {
 }
 
 #[test]
+fn ipv4_in_the_clothes_of_ipv6_is_granted_as_ipv4() {
+    let to = |address: &str, length| Need::connect(Transport::Udp, Prefix::new(address.parse().unwrap(), length), 53);
+    assert_eq!(to("::ffff:192.0.2.0", 120), connect(Transport::Udp, "192.0.2.0", 24, 53));
+    assert_eq!(to("::ffff:0.0.0.0", 96), connect(Transport::Udp, "0.0.0.0", 0, 53));
+    assert_eq!(to("::", 0), connect(Transport::Udp, "::", 0, 53));
+    let mut d = portreeve_config::Diagnostics::new();
+    let value = portreeve_config::Value::root("Udp(connect: \"[::ffff:192.0.2.53]:53\")", &mut d).unwrap();
+    assert_eq!(need_from_value(&value, &mut d), Some(connect(Transport::Udp, "192.0.2.53", 32, 53)));
+    let every_v6 = vec![connect(Transport::Udp, "::", 0, 53)];
+    let grants = Grants::new(every_v6.clone(), every_v6, Policy::Manifest);
+    let check = |peer: &str| grants.check(Access::Connect(Transport::Udp, peer.parse().unwrap(), 53));
+    assert_eq!(check("2001:db8::53"), Ok(()));
+    assert_eq!(check("192.0.2.53"), Err(Denied::NotPlanned));
+}
+
+#[test]
 fn text_of_sockets_that_says_no_place_is_refused() {
     for text in [
         "Udp(listen: \"lan0\")",

@@ -173,11 +173,7 @@ fn socket(value: &Value<'_>, transport: Transport, d: &mut Diagnostics) -> Optio
         }
         (None, Some(connect)) => {
             let expected = "an address or a prefix and a port such as \"192.0.2.53:53\" or \"[2001:db8::/32]:*\"";
-            connect.parse::<ConnectTo>(d, expected).map(|to| Need::Connect {
-                transport,
-                remotes: to.value.0,
-                port: to.value.1,
-            })
+            connect.parse::<ConnectTo>(d, expected).map(|to| Need::connect(transport, to.value.0, to.value.1))
         }
         _ => {
             let hint = format!("such as {}(connect: \"192.0.2.53:53\")", word(transport));

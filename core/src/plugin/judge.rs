@@ -177,8 +177,7 @@ fn needs_in(needs: Vec<wit::Need>) -> Result<Vec<Need>, LoadError> {
     let listen = |transport, n: wit::ListenNeed| -> Result<Need, LoadError> {
         Ok(Need::Listen { transport, interfaces: pattern(&n.interfaces)?, port: n.port })
     };
-    let connect =
-        |transport, n: wit::ConnectNeed| Need::Connect { transport, remotes: prefix(n.remotes), port: n.port };
+    let connect = |transport, n: wit::ConnectNeed| Need::connect(transport, prefix(n.remotes), n.port);
     let need = |need| {
         Ok(match need {
             wit::Need::Links(text) => Need::Links(pattern(&text)?),
