@@ -26,6 +26,10 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Between two tries to read the table or to connect.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two tries where only chance was against the first.
+const MOMENT: Duration = Duration::from_millis(20);
+/// Such tries at the start.
+const TRIES: usize = 10;
 
 type Events = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>;
 
@@ -36,7 +40,15 @@ pub type SharedHandle = Arc<Mutex<Handle>>;
 /// say of forwarding changes without an event.
 pub async fn start() -> io::Result<(watch::Receiver<Arc<LinkTable>>, SharedHandle, Arc<Notify>)> {
     let (handle, events) = connect()?;
-    let table = dump(&handle).await?;
+    let mut read = dump(&handle).await;
+    for _ in 0..TRIES {
+        if !read.as_ref().is_err_and(is_mixed_up) {
+            break;
+        }
+        tokio::time::sleep(MOMENT).await;
+        read = dump(&handle).await;
+    }
+    let table = read?;
     let (sender, receiver) = watch::channel(Arc::new(table));
     let shared = Arc::new(Mutex::new(handle.clone()));
     let refresh = Arc::new(Notify::new());
@@ -123,12 +135,23 @@ async fn read_anew(handle: &Handle, events: &mut Events) -> Option<LinkTable> {
                 return Some(table);
             }
             Ok(_) => {}
+            Err(error) if is_mixed_up(&error) => {
+                tracing::debug!(%error, "an event came as the answer, reading links and addresses again");
+                tokio::time::sleep(MOMENT).await;
+            }
             Err(error) => {
                 tracing::error!(%error, "cannot read links and addresses from the kernel, trying again");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
+}
+
+/// Whether an event was taken for an answer: it carries the number of the request that caused it, which somebody else made
+/// and which can be the same as ours.
+fn is_mixed_up(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(inner, Some(rtnetlink::Error::UnexpectedMessage(_)))
 }
 
 /// What is in the queue now.
