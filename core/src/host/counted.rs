@@ -13,24 +13,31 @@ const MAX_INET: usize = 1024;
 /// Tun devices and their streams, raw IPv4 sockets and netlink sockets together; each has buffers of up to a megabyte here.
 const MAX_SOCKETS: usize = 64;
 
-/// One of what is counted, for as long as it lives.
+/// Bytes that sockets hold while their sends wait.
+const MAX_SENDING: usize = 32 * 1024 * 1024;
+
+/// One of what is counted, or so many, for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Counted(Arc<AtomicUsize>);
+pub(super) struct Counted(Arc<AtomicUsize>, usize);
 
 impl Counted {
     /// One more in `count`; none if there are `max`.
     pub fn new(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        if count.fetch_add(1, Ordering::Relaxed) >= max {
-            count.fetch_sub(1, Ordering::Relaxed);
+        Self::many(count, 1, max)
+    }
+
+    fn many(count: &Arc<AtomicUsize>, more: usize, max: usize) -> Option<Self> {
+        if count.fetch_add(more, Ordering::Relaxed).saturating_add(more) > max {
+            count.fetch_sub(more, Ordering::Relaxed);
             return None;
         }
-        Some(Self(count.clone()))
+        Some(Self(count.clone(), more))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 
@@ -42,6 +49,7 @@ pub(super) struct Counts {
     lookups: Arc<AtomicUsize>,
     sockets: Arc<AtomicUsize>,
     inet: Arc<AtomicUsize>,
+    sending: Arc<AtomicUsize>,
 }
 
 impl Counts {
@@ -65,6 +73,11 @@ impl Counts {
         Counted::new(&self.inet, MAX_INET)
     }
 
+    /// A send of so many bytes by a UDP or TCP socket.
+    pub fn sending(&self, bytes: usize) -> Option<Counted> {
+        Counted::many(&self.sending, bytes, MAX_SENDING)
+    }
+
     /// A tun device or a stream of one, raw IPv4 socket or netlink socket.
     pub fn socket(&self) -> Option<Counted> {
         Counted::new(&self.sockets, MAX_SOCKETS)
@@ -84,6 +97,16 @@ mod tests {
         assert!(counts.socket().is_none(), "a refusal counts nothing");
         drop(held);
         assert!(counts.socket().is_some());
+    }
+
+    #[test]
+    fn what_is_being_sent_counts_by_its_bytes() {
+        let counts = Counts::default();
+        let first = counts.sending(MAX_SENDING - 10);
+        assert!(first.is_some() && counts.sending(11).is_none());
+        assert!(counts.sending(10).is_some(), "a refusal counts nothing");
+        drop(first);
+        assert!(counts.sending(MAX_SENDING).is_some());
     }
 
     #[test]

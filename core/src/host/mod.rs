@@ -19,6 +19,7 @@ pub mod netlink;
 pub mod network;
 mod random;
 pub mod raw_ip;
+mod standing;
 mod storage;
 pub mod tcp;
 pub mod tun;

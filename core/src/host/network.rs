@@ -25,6 +25,8 @@ pub use convert::prefix_in;
 
 /// Entries of one state.
 const MAX_ENTRIES: usize = 65_536;
+/// Masquerades among them: the answers of the kernel to one transaction fit its queue.
+const MAX_MASQUERADES: usize = 64;
 /// Problems that are told.
 const MAX_PROBLEMS: usize = 1024;
 
@@ -109,7 +111,7 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
                 + state.neighbours.len()
                 + state.sysctls.len()
                 + state.masquerades.len();
-            if entries > MAX_ENTRIES {
+            if entries > MAX_ENTRIES || state.masquerades.len() > MAX_MASQUERADES {
                 return Ok(Err(ErrorCode::Limit));
             }
             let meter = host.meter.clone();

@@ -11,7 +11,8 @@ use super::bindings::portreeve::plugin::tcp::{
 };
 use super::bindings::portreeve::plugin::types::{ErrorCode, SocketAddress};
 use super::counted::Counted;
-use super::inet::{Purpose, socket_in, socket_out};
+use super::inet::{Purpose, Sending, socket_in, socket_out};
+use super::standing::while_standing;
 use crate::grants::{Access, Transport};
 use crate::sys::{TcpAccept, TcpConnection};
 
@@ -31,6 +32,7 @@ pub struct ListenerHandle {
 pub struct ConnectionHandle {
     connection: Arc<dyn TcpConnection>,
     purpose: Purpose,
+    sending: Sending,
     _counted: Counted,
 }
 
@@ -59,7 +61,7 @@ impl HostConnection for State {
 
     fn finish(&mut self, this: Resource<ConnectionHandle>) -> Result<Result<(), ErrorCode>> {
         let connection = self.handles.get(&this)?.connection.clone();
-        Ok(connection.finish().map_err(|error| self.socket_error("finish a connection", &error)))
+        Ok(connection.finish().map_err(|error| self.connection_error("finish a connection", &error)))
     }
 
     fn drop(&mut self, this: Resource<ConnectionHandle>) -> Result<()> {
@@ -73,8 +75,8 @@ impl State {
     fn listen_tcp(&mut self, interface: &str, port: u16) -> Result<Resource<ListenerHandle>, ErrorCode> {
         let index = self.check_listen(Transport::Tcp, interface, port)?;
         let counted = self.counts.inet().ok_or(ErrorCode::Limit)?;
-        let opened = self.meter.excuse(|| self.shared.kernel.listen_tcp(interface, port));
-        let listener = opened.map_err(|error| self.socket_error("listen on a TCP port", &error))?;
+        let opened = self.meter.excuse(|| self.shared.kernel.listen_tcp(index, port));
+        let listener = opened.map_err(|error| self.os_error("listen on a TCP port", &error))?;
         self.push(ListenerHandle { listener, purpose: Purpose::Listen(index, port), _counted: counted })
     }
 
@@ -95,13 +97,15 @@ impl<T: Send + 'static> HostListenerWithStore<T> for HasSelf<State> {
             Ok((handle.listener.clone(), handle.purpose, state.begin_call()?))
         })?;
         super::let_others_run().await;
-        let accepted = listener.accept().await;
+        let accepted = match while_standing(accessor, Transport::Tcp, purpose, listener.accept()).await {
+            Ok(accepted) => accepted,
+            Err(code) => return Ok(Err(code)),
+        };
         Ok(accessor.with(|mut access| {
             let state = access.get();
-            state.check_purpose(Transport::Tcp, purpose)?;
-            let connection = accepted.map_err(|error| state.socket_error("accept a connection", &error))?;
+            let connection = accepted.map_err(|error| state.os_error("accept a connection", &error))?;
             let counted = state.counts.inet().ok_or(ErrorCode::Limit)?;
-            state.push(ConnectionHandle { connection, purpose, _counted: counted })
+            state.push(ConnectionHandle { connection, purpose, sending: Sending::default(), _counted: counted })
         }))
     }
 }
@@ -128,8 +132,8 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for HasSelf<State> {
             let state = access.get();
             let purpose = Purpose::Connect(remote);
             state.check_purpose(Transport::Tcp, purpose)?;
-            let connection = connected.map_err(|error| state.socket_error("connect", &error))?;
-            state.push(ConnectionHandle { connection, purpose, _counted: counted })
+            let connection = connected.map_err(|error| state.peer_error("connect", &error))?;
+            state.push(ConnectionHandle { connection, purpose, sending: Sending::default(), _counted: counted })
         }))
     }
 
@@ -143,12 +147,14 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for HasSelf<State> {
             Ok((state.connection(&this)?, state.begin_call()?))
         })?;
         super::let_others_run().await;
-        let received = connection.receive(max.clamp(*RECEIVE.start(), *RECEIVE.end()) as usize).await;
-        Ok(accessor.with(|mut access| {
-            let state = access.get();
-            state.check_purpose(Transport::Tcp, purpose)?;
-            received.map_err(|error| state.socket_error("receive from a connection", &error))
-        }))
+        let receiving = connection.receive(max.clamp(*RECEIVE.start(), *RECEIVE.end()) as usize);
+        Ok(match while_standing(accessor, Transport::Tcp, purpose, receiving).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) => {
+                Err(accessor.with(|mut access| access.get().connection_error("receive from a connection", &error)))
+            }
+            Err(code) => Err(code),
+        })
     }
 
     async fn send(
@@ -156,20 +162,27 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for HasSelf<State> {
         this: Resource<ConnectionHandle>,
         bytes: Vec<u8>,
     ) -> Result<Result<(), ErrorCode>> {
-        let (connection, allowed, _call) = accessor.with(|mut access| -> Result<_> {
-            let state = access.get();
-            let (connection, purpose) = state.connection(&this)?;
-            let call = state.begin_call()?;
-            Ok((connection, state.check_purpose(Transport::Tcp, purpose), call))
-        })?;
-        if let Err(code) = allowed {
-            return Ok(Err(code));
-        }
         if bytes.len() > MAX_SEND {
             return Ok(Err(ErrorCode::InvalidArgument));
         }
+        let begun = accessor.with(|mut access| -> Result<_> {
+            let state = access.get();
+            let call = state.begin_call()?;
+            let handle = state.handles.get(&this)?;
+            let sending = handle.sending.begin(1, bytes.len(), &state.counts);
+            Ok(sending.map(|sending| (handle.connection.clone(), handle.purpose, (call, sending))))
+        })?;
+        let (connection, purpose, _counted) = match begun {
+            Ok(begun) => begun,
+            Err(code) => return Ok(Err(code)),
+        };
         super::let_others_run().await;
-        let sent = connection.send(bytes).await;
-        Ok(sent.map_err(|error| accessor.with(|mut access| access.get().socket_error("send to a connection", &error))))
+        Ok(match while_standing(accessor, Transport::Tcp, purpose, connection.send(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                Err(accessor.with(|mut access| access.get().connection_error("send to a connection", &error)))
+            }
+            Err(code) => Err(code),
+        })
     }
 }

@@ -2,8 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 
+use tokio::task::coop;
 use wasmtime::component::{
     Access as StoreAccess, Destination, HasSelf, Resource, Source, StreamConsumer, StreamProducer, StreamReader,
     StreamResult,
@@ -14,19 +16,24 @@ use super::State;
 use super::bindings::portreeve::plugin::tun::{Counters, Host, HostDevice, HostDeviceWithStore, Offloads};
 use super::bindings::portreeve::plugin::types::ErrorCode;
 use super::counted::Counted;
+use super::standing::Standing;
 use crate::config::LogLevel;
 use crate::grants::Access;
 use crate::reconcile::tag;
-use crate::sys::{self, Link, TunDevice};
+use crate::sys::{self, BoxFuture, Link, TunDevice, frames};
 
 /// The most that one read gives and one write takes at once, in bytes.
 const MAX_BATCH: usize = 1024 * 1024;
+/// Frames of one write that are taken at once, padding among them.
+const MAX_FRAMES: usize = 4096;
 /// Bytes of padding that can be asked for in front of a packet.
 const HEADROOM: std::ops::RangeInclusive<u32> = 4..=256;
 
 /// A held device.
 pub struct TunHandle {
     device: Arc<dyn TunDevice>,
+    /// Whether there is a stream of its packets: the reactor wakes only one.
+    packets: Arc<AtomicUsize>,
     _counted: Counted,
 }
 
@@ -79,7 +86,7 @@ impl State {
             Some(libc::ENODEV) => ErrorCode::NotFound,
             _ => self.os_error("hold a tun device", &error),
         })?;
-        self.push(TunHandle { device, _counted: counted })
+        self.push(TunHandle { device, packets: Arc::default(), _counted: counted })
     }
 
     /// The device of a handle, if it may still be used, for a stream.
@@ -114,13 +121,17 @@ impl HostDeviceWithStore<State> for HasSelf<State> {
         this: Resource<TunHandle>,
         headroom: u32,
     ) -> Result<Result<StreamReader<u8>, ErrorCode>> {
-        let opened = access.get().open_stream(&this)?;
-        let (device, counted) = match opened {
+        let state = access.get();
+        let changed = Box::pin(state.standing().next());
+        let (device, counted) = match state.open_stream(&this)? {
             Ok(opened) if headroom == 0 || HEADROOM.contains(&headroom) => opened,
             Ok(_) => return Ok(Err(ErrorCode::InvalidArgument)),
             Err(code) => return Ok(Err(code)),
         };
-        let packets = Packets { device, headroom: headroom as usize, _counted: counted };
+        let Some(only) = Counted::new(&state.handles.get(&this)?.packets, 1) else {
+            return Ok(Err(ErrorCode::Exists));
+        };
+        let packets = Packets { device, headroom: headroom as usize, changed, _counted: (counted, only) };
         StreamReader::new(access, packets).map(Ok)
     }
 
@@ -149,7 +160,10 @@ type Held = (Arc<dyn TunDevice>, Counted);
 struct Packets {
     device: Arc<dyn TunDevice>,
     headroom: usize,
-    _counted: Counted,
+    /// Links or grants have changed since the device was last asked for. The kernel tells nobody who waits for packets that
+    /// the device is gone.
+    changed: BoxFuture<'static, Standing>,
+    _counted: (Counted, Counted),
 }
 
 impl StreamProducer<State> for Packets {
@@ -163,8 +177,11 @@ impl StreamProducer<State> for Packets {
         destination: Destination<'a, u8, Option<u8>>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
-        let state = store.data_mut();
-        if state.check_tun(self.device.index()).is_err() {
+        let this = self.get_mut();
+        while let Poll::Ready(standing) = this.changed.as_mut().poll(cx) {
+            this.changed = Box::pin(standing.next());
+        }
+        if store.data_mut().check_tun(this.device.index()).is_err() {
             return Poll::Ready(Ok(StreamResult::Dropped));
         }
         if destination.remaining(store.as_context_mut()) == Some(0) {
@@ -175,7 +192,7 @@ impl StreamProducer<State> for Packets {
         let into = destination.remaining();
         let room = into.len().min(MAX_BATCH);
         let into = into.get_mut(..room).unwrap_or_default();
-        match meter.excuse(|| self.device.poll_receive(cx, into, self.headroom)) {
+        match meter.excuse(|| this.device.poll_receive(cx, into, this.headroom)) {
             Poll::Ready(Ok(bytes)) => {
                 destination.mark_written(bytes);
                 Poll::Ready(Ok(StreamResult::Completed))
@@ -199,18 +216,23 @@ impl StreamConsumer<State> for Outlet {
 
     fn poll_consume(
         self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
         mut store: StoreContextMut<'_, State>,
         source: Source<'_, u8>,
-        _finish: bool,
+        finish: bool,
     ) -> Poll<Result<StreamResult>> {
+        // A device takes frames as fast as they come: others would never have their turn.
+        let Poll::Ready(turn) = coop::poll_proceed(cx) else {
+            return if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending };
+        };
+        turn.made_progress();
         let state = store.data_mut();
         if state.check_tun(self.device.index()).is_err() {
             return Poll::Ready(Ok(StreamResult::Dropped));
         }
         let meter = state.meter.clone();
         let mut source = source.as_direct(store);
-        let frames = source.remaining();
+        let frames = frames::beginning(source.remaining(), MAX_BATCH, MAX_FRAMES);
         let taken = frames.len();
         let sent = meter.excuse(|| self.device.send(frames));
         source.mark_read(taken);

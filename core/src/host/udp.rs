@@ -9,18 +9,23 @@ use super::State;
 use super::bindings::portreeve::plugin::types::{ErrorCode, SocketAddress};
 use super::bindings::portreeve::plugin::udp::{Host, HostSocket, HostSocketWithStore, UdpSent};
 use super::counted::Counted;
-use super::inet::{Purpose, socket_in, socket_out};
+use super::inet::{Purpose, Sending, socket_in, socket_out};
 use super::ipv4::MAX_SEND;
+use super::standing::while_standing;
 use crate::grants::{Access, Transport};
 use crate::sys::{self, UdpSocket};
 
 /// Datagrams that one `receive` gives.
 const DATAGRAMS: std::ops::RangeInclusive<u32> = 1..=64;
 
+/// Sends of one socket at a time: whoever answers from it and whoever asks need not wait for each other.
+const SENDS: usize = 2;
+
 /// An open socket.
 pub struct UdpHandle {
     socket: Arc<dyn UdpSocket>,
     purpose: Purpose,
+    sending: Sending,
     _counted: Counted,
 }
 
@@ -50,9 +55,14 @@ impl State {
     fn listen_udp(&mut self, interface: &str, port: u16) -> Result<Resource<UdpHandle>, ErrorCode> {
         let index = self.check_listen(Transport::Udp, interface, port)?;
         let counted = self.counts.inet().ok_or(ErrorCode::Limit)?;
-        let opened = self.meter.excuse(|| self.shared.kernel.listen_udp(interface, port));
-        let socket = opened.map_err(|error| self.socket_error("listen on a UDP port", &error))?;
-        self.push(UdpHandle { socket, purpose: Purpose::Listen(index, port), _counted: counted })
+        let opened = self.meter.excuse(|| self.shared.kernel.listen_udp(index, port));
+        let socket = opened.map_err(|error| self.os_error("listen on a UDP port", &error))?;
+        self.push(UdpHandle {
+            socket,
+            purpose: Purpose::Listen(index, port),
+            sending: Sending::default(),
+            _counted: counted,
+        })
     }
 
     fn connect_udp(&mut self, remote: SocketAddress) -> Result<Resource<UdpHandle>, ErrorCode> {
@@ -60,8 +70,13 @@ impl State {
         self.check(Access::Connect(Transport::Udp, remote.ip(), remote.port()))?;
         let counted = self.counts.inet().ok_or(ErrorCode::Limit)?;
         let opened = self.meter.excuse(|| self.shared.kernel.connect_udp(remote));
-        let socket = opened.map_err(|error| self.socket_error("open a UDP socket", &error))?;
-        self.push(UdpHandle { socket, purpose: Purpose::Connect(remote), _counted: counted })
+        let socket = opened.map_err(|error| self.peer_error("open a UDP socket", &error))?;
+        self.push(UdpHandle {
+            socket,
+            purpose: Purpose::Connect(remote),
+            sending: Sending::default(),
+            _counted: counted,
+        })
     }
 }
 
@@ -77,13 +92,12 @@ impl<T: Send + 'static> HostSocketWithStore<T> for HasSelf<State> {
             Ok((handle.socket.clone(), handle.purpose, state.begin_call()?))
         })?;
         super::let_others_run().await;
-        let received = socket.receive(max.clamp(*DATAGRAMS.start(), *DATAGRAMS.end()) as usize).await;
-        Ok(accessor.with(|mut access| {
-            let state = access.get();
-            // The grant may have changed while this waited.
-            state.check_purpose(Transport::Udp, purpose)?;
-            received.map_err(|error| state.socket_error("receive datagrams", &error))
-        }))
+        let receiving = socket.receive(max.clamp(*DATAGRAMS.start(), *DATAGRAMS.end()) as usize);
+        Ok(match while_standing(accessor, Transport::Udp, purpose, receiving).await {
+            Ok(Ok(batch)) => Ok(batch),
+            Ok(Err(error)) => Err(accessor.with(|mut access| access.get().peer_error("receive datagrams", &error))),
+            Err(code) => Err(code),
+        })
     }
 
     async fn send(
@@ -91,24 +105,26 @@ impl<T: Send + 'static> HostSocketWithStore<T> for HasSelf<State> {
         this: Resource<UdpHandle>,
         batch: Vec<u8>,
     ) -> Result<Result<UdpSent, ErrorCode>> {
-        let (socket, allowed, _call) = accessor.with(|mut access| -> Result<_> {
-            let state = access.get();
-            let call = state.begin_call()?;
-            let handle = state.handles.get(&this)?;
-            let (socket, purpose) = (handle.socket.clone(), handle.purpose);
-            Ok((socket, state.check_purpose(Transport::Udp, purpose), call))
-        })?;
-        if let Err(code) = allowed {
-            return Ok(Err(code));
-        }
         if batch.len() > MAX_SEND {
             return Ok(Err(ErrorCode::InvalidArgument));
         }
+        let begun = accessor.with(|mut access| -> Result<_> {
+            let state = access.get();
+            let call = state.begin_call()?;
+            let handle = state.handles.get(&this)?;
+            let sending = handle.sending.begin(SENDS, batch.len(), &state.counts);
+            Ok(sending.map(|sending| (handle.socket.clone(), handle.purpose, (call, sending))))
+        })?;
+        let (socket, purpose, _counted) = match begun {
+            Ok(begun) => begun,
+            Err(code) => return Ok(Err(code)),
+        };
         super::let_others_run().await;
-        let sent = socket.send(batch).await;
-        Ok(sent
-            .map(udp_sent)
-            .map_err(|error| accessor.with(|mut access| access.get().socket_error("send datagrams", &error))))
+        Ok(match while_standing(accessor, Transport::Udp, purpose, socket.send(batch)).await {
+            Ok(Ok(sent)) => Ok(udp_sent(sent)),
+            Ok(Err(error)) => Err(accessor.with(|mut access| access.get().peer_error("send datagrams", &error))),
+            Err(code) => Err(code),
+        })
     }
 }
 

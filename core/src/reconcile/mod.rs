@@ -13,7 +13,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use portreeve_network::{Kind, State, WireGuard};
+use portreeve_network::{Kind, Masquerade, State, WireGuard};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
@@ -247,26 +247,19 @@ impl Inner {
         if wanted.is_empty() && record.masquerades.is_empty() && !is_release {
             return;
         }
-        let done = async {
-            let there = self.kernel.masquerades().await?.into_iter().find(|(name, _)| name == owner);
-            let mark = (!wanted.is_empty()).then(|| self.kernel.masquerade_mark(wanted));
-            if there.as_ref().map(|(_, mark)| mark) == mark.as_ref() {
-                return Ok(false);
+        match self.set_masquerades(owner, wanted, record).await {
+            Ok(changed) => {
+                outcome.changes += usize::from(changed);
+                record.unsaved |= record.masquerades != *wanted;
+                record.masquerades.clone_from(wanted);
             }
-            // Written before it is made, so that it never is without an owner.
-            record.masquerades.clone_from(wanted);
-            if let Err(error) = record.save(&self.directory, owner) {
-                tracing::warn!(plugin = owner, %error, "cannot write down what is about to be made");
+            // What cannot be has not to be removed.
+            Err(refusal) if wanted.is_empty() && (is_lacking(&refusal.error) || is_nothing(record, &refusal.error)) => {
+                record.unsaved |= !record.masquerades.is_empty();
+                record.masquerades.clear();
             }
-            self.kernel.set_masquerades(owner, wanted.clone(), there.is_some()).await.map(|()| true)
-        };
-        match done.await {
-            Ok(changed) => outcome.changes += usize::from(changed),
-            // A kernel without nf_tables masquerades nothing.
-            Err(_) if wanted.is_empty() => record.masquerades.clear(),
             Err(mut refusal) => {
-                if matches!(refusal.error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT))
-                {
+                if is_lacking(&refusal.error) {
                     let words =
                         "the kernel lacks nf_tables or its NAT (kernel modules nf_tables, nft_chain_nat, nft_masq)";
                     refusal.message = Some(words.to_owned());
@@ -274,6 +267,23 @@ impl Inner {
                 outcome.problems.push(("masquerade".to_owned(), refusal));
             }
         }
+    }
+
+    /// Whether that changed anything. What is removed stays in the record until it is gone.
+    async fn set_masquerades(&self, owner: &str, wanted: &[Masquerade], record: &mut Record) -> Result<bool, Refusal> {
+        let there = self.kernel.masquerades().await?.into_iter().find(|(name, _)| name == owner);
+        let mark = (!wanted.is_empty()).then(|| self.kernel.masquerade_mark(wanted));
+        if there.map(|(_, mark)| mark) == mark {
+            return Ok(false);
+        }
+        if !wanted.is_empty() {
+            // Written before it is made, so that it never is without an owner.
+            record.masquerades = wanted.to_vec();
+            if let Err(error) = record.save(&self.directory, owner) {
+                tracing::warn!(plugin = owner, %error, "cannot write down what is about to be made");
+            }
+        }
+        self.kernel.set_masquerades(owner, wanted.to_vec()).await.map(|()| true)
     }
 
     /// WireGuard links that were made or changed get their keys and peers, which go another way. Gives those that did not.
@@ -317,6 +327,17 @@ impl Inner {
             peers,
         })
     }
+}
+
+/// Whether an error of nf_tables means that the kernel has none, or no NAT in it.
+fn is_lacking(error: &io::Error) -> bool {
+    let lacking = [libc::ENOENT, libc::EOPNOTSUPP, libc::EPROTONOSUPPORT, libc::EAFNOSUPPORT];
+    error.raw_os_error().is_some_and(|code| lacking.contains(&code))
+}
+
+/// Whether there is nothing to remove: nothing is recorded, and who may not ask could not have made anything.
+fn is_nothing(record: &Record, error: &io::Error) -> bool {
+    record.masquerades.is_empty() && error.raw_os_error() == Some(libc::EPERM)
 }
 
 /// What a pass sent, and what was made and refused in it and those before.
@@ -410,3 +431,6 @@ const fn removes(change: &Change) -> bool {
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::ENODEV | libc::EADDRNOTAVAIL | libc::ENXIO))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,7 @@ struct Shared {
     found: Found,
     changes: Vec<Change>,
     masquerades: BTreeMap<String, String>,
+    refuse_masquerades: Option<i32>,
     flood: Option<(u32, Received)>,
 }
 
@@ -88,6 +89,11 @@ impl FakeKernel {
     /// Sets what `found` answers. Changes do not alter it.
     pub fn set_found(&self, found: Found) {
         lock(&self.shared).found = found;
+    }
+
+    /// From now on masquerading is refused with this errno, or no longer.
+    pub fn refuse_masquerades(&self, code: Option<i32>) {
+        lock(&self.shared).refuse_masquerades = code;
     }
 
     /// Takes the changes that were asked for.
@@ -211,8 +217,11 @@ impl Kernel for FakeKernel {
         format!("{wanted:?}")
     }
 
-    fn set_masquerades(&self, owner: &str, wanted: Vec<Masquerade>, _: bool) -> BoxFuture<'static, Changed> {
+    fn set_masquerades(&self, owner: &str, wanted: Vec<Masquerade>) -> BoxFuture<'static, Changed> {
         let mut shared = lock(&self.shared);
+        if let Some(code) = shared.refuse_masquerades {
+            return Box::pin(async move { Err(errno(code).into()) });
+        }
         if wanted.is_empty() {
             shared.masquerades.remove(owner);
         } else {
@@ -239,7 +248,7 @@ impl Kernel for FakeKernel {
         Err(errno(libc::EOPNOTSUPP))
     }
 
-    fn listen_udp(&self, _: &str, _: u16) -> io::Result<Arc<dyn UdpSocket>> {
+    fn listen_udp(&self, _: u32, _: u16) -> io::Result<Arc<dyn UdpSocket>> {
         Err(errno(libc::EOPNOTSUPP))
     }
 
@@ -247,7 +256,7 @@ impl Kernel for FakeKernel {
         Err(errno(libc::EOPNOTSUPP))
     }
 
-    fn listen_tcp(&self, _: &str, _: u16) -> io::Result<Arc<dyn TcpAccept>> {
+    fn listen_tcp(&self, _: u32, _: u16) -> io::Result<Arc<dyn TcpAccept>> {
         Err(errno(libc::EOPNOTSUPP))
     }
 

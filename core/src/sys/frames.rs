@@ -62,17 +62,20 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// The first frame of a batch and what is behind it; none where it is longer than what is left.
+fn cut(batch: &[u8]) -> Option<(bool, &[u8], &[u8])> {
+    let (length, behind) = batch.split_first_chunk::<LENGTH>()?;
+    let length = u32::from_le_bytes(*length);
+    let (body, behind) = behind.split_at_checked(usize::try_from(length & !PADDING).ok()?)?;
+    Some((length & PADDING != 0, body, behind))
+}
+
 /// The frames of a batch without its padding; an error ends it where a frame is longer than what is left.
 pub fn iter(batch: &[u8]) -> impl Iterator<Item = io::Result<&[u8]>> {
     let mut rest = batch;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
-            let cut = rest.split_first_chunk::<LENGTH>().and_then(|(length, behind)| {
-                let length = u32::from_le_bytes(*length);
-                let (body, behind) = behind.split_at_checked(usize::try_from(length & !PADDING).ok()?)?;
-                Some((length & PADDING != 0, body, behind))
-            });
-            let Some((is_padding, body, behind)) = cut else {
+            let Some((is_padding, body, behind)) = cut(rest) else {
                 rest = &[];
                 return Some(Err(io::Error::from_raw_os_error(libc::EINVAL)));
             };
@@ -83,6 +86,21 @@ pub fn iter(batch: &[u8]) -> impl Iterator<Item = io::Result<&[u8]>> {
         }
         None
     })
+}
+
+/// The beginning of a batch: whole frames, padding among them, as many as are within `frames` and `bytes`, but the first in
+/// any case. All of the batch if it begins with what is no frame.
+pub fn beginning(batch: &[u8], bytes: usize, frames: usize) -> &[u8] {
+    let (mut rest, mut used) = (batch, 0);
+    for _ in 0..frames {
+        let Some((_, _, behind)) = cut(rest).filter(|_| !rest.is_empty()) else { break };
+        let next = batch.len() - behind.len();
+        if used > 0 && next > bytes {
+            break;
+        }
+        (rest, used) = (behind, next);
+    }
+    if used == 0 { batch } else { batch.get(..used).unwrap_or(batch) }
 }
 
 #[cfg(test)]
@@ -129,5 +147,26 @@ mod tests {
         let whole: Vec<_> = iter(&batch).collect::<io::Result<_>>().unwrap();
         assert_eq!(whole, [&b"abc"[..], b"defgh"]);
         assert!(iter(&batch[..6]).next().unwrap().is_err(), "cut within padding");
+    }
+
+    #[test]
+    fn a_beginning_ends_between_frames_and_is_never_empty() {
+        let mut batch = Vec::new();
+        for length in [3u32, 5, 0] {
+            batch.extend_from_slice(&length.to_le_bytes());
+            batch.resize(batch.len() + length as usize, 7);
+        }
+        let ends = [7, 16, 20];
+        for bytes in 0..=batch.len() {
+            let expected = ends.into_iter().rfind(|end| *end <= bytes.max(7)).unwrap();
+            assert_eq!(beginning(&batch, bytes, 9).len(), expected, "{bytes}");
+        }
+        assert_eq!(beginning(&batch, 99, 2).len(), 16);
+        assert_eq!(beginning(&batch[..19], 99, 9).len(), 16, "what is cut off comes next");
+        assert_eq!(beginning(&batch[16..19], 99, 9).len(), 3, "and is taken whole");
+        assert_eq!(beginning(&[0xff; 99], 10, 9).len(), 99, "padding longer than what there is");
+        assert!(beginning(&[], 99, 9).is_empty());
+        let nothing = vec![0; 4 * 5000];
+        assert_eq!(beginning(&nothing, 1 << 20, 4096).len(), 4 * 4096);
     }
 }

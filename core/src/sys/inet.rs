@@ -66,15 +66,36 @@ pub struct UdpSent {
     pub refused: u32,
 }
 
+impl UdpSent {
+    /// Counts what one attempt came to, and tells how many datagrams it settled: an error is the first one's.
+    pub(super) fn count(&mut self, result: io::Result<usize>) -> usize {
+        let error = match result {
+            Ok(count) => {
+                self.datagrams += u32::try_from(count).unwrap_or(u32::MAX);
+                return count.max(1);
+            }
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            Some(libc::EMSGSIZE) => self.too_big += 1,
+            Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EADDRNOTAVAIL) => self.unreachable += 1,
+            Some(libc::ENOBUFS) => self.queue_full += 1,
+            _ => self.refused += 1,
+        }
+        1
+    }
+}
+
 /// A UDP socket. Batches are those of [`super::frames`], of datagrams with a [`UdpHeader`].
 pub trait UdpSocket: Send + Sync {
     /// Its own address.
     fn local(&self) -> io::Result<SocketAddrV6>;
 
-    /// Waits for datagrams and takes at most `max` of those that are there. Dropping the future loses nothing.
+    /// Waits for datagrams and takes at most `max` of those that are there. Dropping the future loses nothing. What the kernel
+    /// says of datagrams that a connected socket sent comes as an error; the socket stays usable.
     fn receive(&self, max: usize) -> BoxFuture<'_, io::Result<Vec<u8>>>;
 
-    /// Sends a batch. EINVAL where it is malformed; what stands before that was sent.
+    /// Sends a batch; a listening socket sends from its interface only, whatever the headers say. EINVAL where it is malformed; what stands before that was sent.
     fn send(&self, batch: Vec<u8>) -> BoxFuture<'_, io::Result<UdpSent>>;
 }
 

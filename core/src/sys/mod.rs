@@ -70,13 +70,8 @@ pub trait Kernel: Send + Sync {
     /// The mark that a plugin has that is masqueraded for so.
     fn masquerade_mark(&self, wanted: &[network::Masquerade]) -> String;
 
-    /// Has the kernel masquerade for a plugin so, and no longer otherwise; `there` says whether it does at all.
-    fn set_masquerades(
-        &self,
-        owner: &str,
-        wanted: Vec<network::Masquerade>,
-        there: bool,
-    ) -> BoxFuture<'static, network::Changed>;
+    /// Has the kernel masquerade for a plugin so, and no longer otherwise.
+    fn set_masquerades(&self, owner: &str, wanted: Vec<network::Masquerade>) -> BoxFuture<'static, network::Changed>;
 
     /// A kernel parameter below `net`, named with slashes.
     ///
@@ -114,7 +109,7 @@ pub trait Kernel: Send + Sync {
     ///
     /// # Errors
     /// ENODEV, EADDRINUSE, EAFNOSUPPORT.
-    fn listen_udp(&self, interface: &str, port: u16) -> io::Result<Arc<dyn UdpSocket>>;
+    fn listen_udp(&self, interface: u32, port: u16) -> io::Result<Arc<dyn UdpSocket>>;
 
     /// A UDP socket that talks to one peer. Must be called where it will be used.
     ///
@@ -126,7 +121,7 @@ pub trait Kernel: Send + Sync {
     ///
     /// # Errors
     /// ENODEV, EADDRINUSE, EAFNOSUPPORT.
-    fn listen_tcp(&self, interface: &str, port: u16) -> io::Result<Arc<dyn TcpAccept>>;
+    fn listen_tcp(&self, interface: u32, port: u16) -> io::Result<Arc<dyn TcpAccept>>;
 
     /// A TCP connection to a peer. Must be awaited where it will be used.
     fn connect_tcp(&self, remote: SocketAddr) -> BoxFuture<'static, io::Result<Arc<dyn TcpConnection>>>;

@@ -18,7 +18,7 @@ pub struct Ends {
     pub peer: SocketAddr,
     /// Our address; unspecified for whichever.
     pub local: IpAddr,
-    /// The interface's number; 0 for whichever.
+    /// The number of the interface that it came in on; a listening socket sends from its own, whatever this says.
     pub interface: u32,
 }
 

@@ -29,6 +29,12 @@ const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
+/// Before the hash in the comment of our tables. One without it is somebody else's, whatever its name.
+const MARK: &str = "made by portreeve: ";
+/// Of the rules that are made of a list: another number has them made anew.
+const FORMAT: u32 = 1;
+/// Tries to read the tables while others change them.
+const READINGS: usize = 5;
 /// NLM_F_*.
 const REQUEST: u16 = 0x001;
 const ACK: u16 = 0x004;
@@ -42,29 +48,51 @@ const TABLE_USERDATA: u16 = 6;
 const MAX_ANSWER: usize = 64 * 1024;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+/// NLM_F_DUMP_INTR: what was read is not of one moment.
+const INTERRUPTED: u16 = 0x10;
 /// Bytes of struct nlmsghdr and struct nfgenmsg.
 const HEADER: usize = 16;
 const FAMILY_HEADER: usize = 4;
 
-/// The tables that are there: the plugin each is for, and its comment.
+/// The tables that are ours: the plugin each is for, and its comment.
 ///
 /// # Errors
 /// The kernel's; EOPNOTSUPP and the like where it has no nf_tables.
 pub fn tables() -> io::Result<Vec<(String, String)>> {
+    Ok(named_tables()?.into_iter().filter(|(_, comment)| comment.starts_with(MARK)).collect())
+}
+
+/// The tables that have a name like ours.
+fn named_tables() -> io::Result<Vec<(String, String)>> {
+    for _ in 0..READINGS {
+        if let Some(tables) = read_tables()? {
+            return Ok(tables);
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::EAGAIN))
+}
+
+/// None if they changed meanwhile.
+fn read_tables() -> io::Result<Option<Vec<(String, String)>>> {
     let mut socket = open()?;
     let mut request = Vec::new();
     message(&mut request, SUBSYSTEM << 8 | GET_TABLE, REQUEST | DUMP, IPV4, 0, |_| {});
     socket.send(&request, 0)?;
-    let mut tables = Vec::new();
+    let (mut tables, mut whole) = (Vec::new(), true);
     loop {
         let answer = receive(&mut socket)?;
-        for (kind, body) in messages(&answer) {
+        for Message { kind, flags, body } in messages(&answer) {
+            whole &= flags & INTERRUPTED == 0;
             match kind {
-                NLMSG_DONE => return Ok(tables),
-                NLMSG_ERROR => {
-                    error_of(body)?;
-                    return Ok(tables);
-                }
+                NLMSG_DONE | NLMSG_ERROR => match error_of(body) {
+                    Ok(()) => return Ok(whole.then_some(tables)),
+                    Err(error) if error.raw_os_error() == Some(libc::EINTR) => return Ok(None),
+                    // What nfnetlink says of a subsystem that it does not have.
+                    Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+                    }
+                    Err(error) => return Err(error),
+                },
                 _ => tables.extend(table(body.get(FAMILY_HEADER..).unwrap_or_default())),
             }
         }
@@ -74,16 +102,52 @@ pub fn tables() -> io::Result<Vec<(String, String)>> {
 /// The comment of the table of a plugin that masquerades so.
 #[must_use]
 pub fn mark(wanted: &[Masquerade]) -> String {
-    let words: Vec<String> =
-        wanted.iter().map(|m| format!("{} {}", m.source, m.out.as_deref().unwrap_or(""))).collect();
-    format!("made by portreeve: {}", &blake3::hash(words.join("\n").as_bytes()).to_hex()[..32])
+    mark_of(FORMAT, wanted)
+}
+
+fn mark_of(format: u32, wanted: &[Masquerade]) -> String {
+    let mut words = format.to_string();
+    for masquerade in wanted {
+        words.push_str(&format!("\n{} {}", masquerade.source, masquerade.out.as_deref().unwrap_or("")));
+    }
+    format!("{MARK}{}", &blake3::hash(words.as_bytes()).to_hex()[..32])
 }
 
 /// Has a plugin's table be as wanted, in one transaction; an empty list removes it.
 ///
 /// # Errors
-/// The kernel's, with what it refused.
-pub fn set(owner: &str, wanted: &[Masquerade], there: bool) -> Changed {
+/// The kernel's, with what it refused; EEXIST if somebody else has a table of this name.
+pub fn set(owner: &str, wanted: &[Masquerade]) -> Changed {
+    let there = named_tables()?.into_iter().find(|(name, _)| name == owner);
+    match there {
+        Some((_, comment)) if !comment.starts_with(MARK) => {
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let words = format!("there is a table ip {TABLE}{owner} that was not made by portreeve");
+            return Err(Refusal { error: io::Error::from_raw_os_error(libc::EEXIST), message: Some(words) });
+        }
+        None if wanted.is_empty() => return Ok(()),
+        _ => {}
+    }
+    let (batch, mut expected) = transaction(owner, wanted);
+    let mut socket = open()?;
+    socket.send(&batch, 0)?;
+    let mut result = Ok(());
+    while expected > 0 && result.is_ok() {
+        for Message { kind, body, .. } in messages(&receive(&mut socket)?) {
+            if kind == NLMSG_ERROR && expected > 0 {
+                expected -= 1;
+                // The first is the cause, those after it follow from it.
+                result = result.and(error_of(body));
+            }
+        }
+    }
+    result.map_err(Refusal::from)
+}
+
+/// The messages that do it, and how many the kernel answers.
+fn transaction(owner: &str, wanted: &[Masquerade]) -> (Vec<u8>, usize) {
     let table = format!("{TABLE}{owner}");
     let mut batch = Vec::new();
     let mut expected = 0;
@@ -92,9 +156,9 @@ pub fn set(owner: &str, wanted: &[Masquerade], there: bool) -> Changed {
         message(&mut batch, SUBSYSTEM << 8 | kind, REQUEST | ACK | flags, IPV4, 0, fill);
         expected += 1;
     };
-    if there {
-        add(DELETE_TABLE, 0, &|m| text(m, NAME, &table));
-    }
+    // Made first, so that removing it works whether or not it was there.
+    add(NEW_TABLE, CREATE, &|m| text(m, NAME, &table));
+    add(DELETE_TABLE, 0, &|m| text(m, NAME, &table));
     if !wanted.is_empty() {
         add(NEW_TABLE, CREATE, &|m| {
             text(m, NAME, &table);
@@ -114,37 +178,16 @@ pub fn set(owner: &str, wanted: &[Masquerade], there: bool) -> Changed {
             });
             text(m, 7, "nat");
         });
-        for masquerade in wanted {
-            add(NEW_RULE, CREATE | APPEND, &|m| {
-                text(m, 1, &table);
-                text(m, 2, CHAIN);
-                nested(m, 4, |m| rule(m, masquerade));
-            });
-        }
+    }
+    for masquerade in wanted {
+        add(NEW_RULE, CREATE | APPEND, &|m| {
+            text(m, 1, &table);
+            text(m, 2, CHAIN);
+            nested(m, 4, |m| rule(m, masquerade));
+        });
     }
     message(&mut batch, BATCH_END, REQUEST, 0, SUBSYSTEM, |_| {});
-    if expected == 0 {
-        return Ok(());
-    }
-    let mut socket = open()?;
-    socket.send(&batch, 0)?;
-    let mut result = Ok(());
-    while expected > 0 {
-        for (kind, body) in messages(&receive(&mut socket)?) {
-            if kind == NLMSG_ERROR {
-                expected -= 1;
-                // The first is the cause, those after it follow from it.
-                result = result.and(error_of(body));
-                if expected == 0 {
-                    break;
-                }
-            }
-        }
-        if result.is_err() {
-            break;
-        }
-    }
-    result.map_err(Refusal::from)
+    (batch, expected)
 }
 
 /// `ip saddr SOURCE oifname OUT masquerade`.
@@ -251,8 +294,16 @@ fn receive(socket: &mut Socket) -> io::Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// The messages of a datagram: type, and what follows the header.
-fn messages(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+/// What is read of a message: type, flags, and what follows the header.
+#[derive(Debug, PartialEq, Eq)]
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    body: &'a [u8],
+}
+
+/// The messages of a datagram.
+fn messages(mut bytes: &[u8]) -> Vec<Message<'_>> {
     let mut found = Vec::new();
     while let Ok(buffer) = NetlinkBuffer::new_checked(bytes) {
         let header: NetlinkHeader = match netlink_packet_core::Parseable::parse(&buffer) {
@@ -261,7 +312,7 @@ fn messages(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
         };
         let length = header.length as usize;
         let Some(body) = bytes.get(HEADER..length) else { break };
-        found.push((header.message_type, body));
+        found.push(Message { kind: header.message_type, flags: header.flags, body });
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     found
@@ -309,7 +360,7 @@ mod tests {
         assert_eq!(bytes[..8], [28, 0, 0, 0, 0x01, 0x0a, 5, 0]);
         assert_eq!(bytes[16..], [2, 0, 0, 10, 7, 0, 1, 0, b'a', b'b', 0, 0]);
         let found = messages(&bytes);
-        assert_eq!(found, [(0x0a01, &bytes[16..])]);
+        assert_eq!(found, [Message { kind: 0x0a01, flags: 5, body: &bytes[16..] }]);
         for cut in 0..bytes.len() {
             assert!(messages(&bytes[..cut]).is_empty(), "{cut}");
         }
@@ -334,5 +385,26 @@ mod tests {
         let other = Masquerade { out: Some("clat".to_owned()), ..one.clone() };
         assert_ne!(mark(std::slice::from_ref(&one)), mark(std::slice::from_ref(&other)));
         assert_ne!(mark(&[one.clone(), other.clone()]), mark(&[other, one]));
+    }
+
+    #[test]
+    fn rules_that_are_made_otherwise_have_another_mark() {
+        let one = [Masquerade { source: portreeve_network::Prefix::new([192, 0, 0, 4].into(), 30), out: None }];
+        assert_eq!(mark(&one), mark_of(FORMAT, &one));
+        assert_ne!(mark_of(1, &one), mark_of(2, &one));
+        assert!(mark(&one).starts_with("made by portreeve: "));
+    }
+
+    #[test]
+    fn a_transaction_removes_what_is_there_and_makes_what_is_wanted() {
+        let source = portreeve_network::Prefix::new([192, 0, 0, 4].into(), 30);
+        let kinds = |wanted: &[Masquerade]| -> (Vec<u16>, usize) {
+            let (batch, expected) = transaction("x", wanted);
+            (messages(&batch).into_iter().map(|message| message.kind & 0xff).collect(), expected)
+        };
+        assert_eq!(kinds(&[]), (vec![BATCH_BEGIN, NEW_TABLE, DELETE_TABLE, BATCH_END], 2));
+        let all = vec![BATCH_BEGIN, NEW_TABLE, DELETE_TABLE, NEW_TABLE, NEW_CHAIN, NEW_RULE, NEW_RULE, BATCH_END];
+        let wanted = [Masquerade { source, out: None }, Masquerade { source, out: Some("wan0".to_owned()) }];
+        assert_eq!(kinds(&wanted), (all, 6));
     }
 }

@@ -1,8 +1,9 @@
 //! Linux behind the [`Kernel`] trait: route netlink for what there is, raw sockets for packets.
 //!
 //! `mirror` keeps the table of links and addresses, `convert` turns netlink messages into plain values, `network` reads and
-//! changes what there is for reconciling, `masquerade` has the kernel translate sources, `icmpv6`, `ipv4`, `netlink`, `tcp`, `tun` and `udp` are what packets go through, `sysctl`,
-//! `modules` and `wireguard` what their names say, `process` what concerns our own process and machine.
+//! changes what there is for reconciling, `masquerade` has the kernel translate sources, `icmpv6`, `ipv4`, `netlink`, `tcp`,
+//! `tun` (with `refusals`) and `udp` are what packets go through, `sysctl`, `modules` and `wireguard` what their names say,
+//! `process` what concerns our own process and machine.
 #![expect(unsafe_code, reason = "AsyncFd asks for a promise")]
 
 pub mod convert;
@@ -14,6 +15,7 @@ pub mod modules;
 mod netlink;
 pub mod network;
 pub mod process;
+mod refusals;
 mod sysctl;
 mod tcp;
 mod tun;
@@ -148,10 +150,10 @@ impl Kernel for LinuxKernel {
         masquerade::mark(wanted)
     }
 
-    fn set_masquerades(&self, owner: &str, wanted: Vec<Masquerade>, there: bool) -> BoxFuture<'static, Changed> {
+    fn set_masquerades(&self, owner: &str, wanted: Vec<Masquerade>) -> BoxFuture<'static, Changed> {
         let owner = owner.to_owned();
         Box::pin(async move {
-            let set = spawn_blocking(move || masquerade::set(&owner, &wanted, there));
+            let set = spawn_blocking(move || masquerade::set(&owner, &wanted));
             set.await.unwrap_or_else(|error| Err(Refusal::from(io::Error::other(error))))
         })
     }
@@ -179,7 +181,7 @@ impl Kernel for LinuxKernel {
         Ok(Arc::new(ipv4::Socket::open(protocol, local, remote)?))
     }
 
-    fn listen_udp(&self, interface: &str, port: u16) -> io::Result<Arc<dyn UdpSocket>> {
+    fn listen_udp(&self, interface: u32, port: u16) -> io::Result<Arc<dyn UdpSocket>> {
         Ok(Arc::new(udp::Socket::listen(interface, port)?))
     }
 
@@ -187,7 +189,7 @@ impl Kernel for LinuxKernel {
         Ok(Arc::new(udp::Socket::connect(remote)?))
     }
 
-    fn listen_tcp(&self, interface: &str, port: u16) -> io::Result<Arc<dyn TcpAccept>> {
+    fn listen_tcp(&self, interface: u32, port: u16) -> io::Result<Arc<dyn TcpAccept>> {
         Ok(Arc::new(tcp::Listener::listen(interface, port)?))
     }
 

@@ -34,7 +34,7 @@ impl Listener {
     ///
     /// # Errors
     /// ENODEV, EADDRINUSE, EPERM.
-    pub fn listen(interface: &str, port: u16) -> io::Result<Self> {
+    pub fn listen(interface: u32, port: u16) -> io::Result<Self> {
         let socket = dual(Type::STREAM, Protocol::TCP)?;
         socket.set_reuse_address(true)?;
         bind(&socket, interface, port)?;

@@ -8,11 +8,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::unix::AsyncFd;
 
+use super::refusals::{Refusals, kind};
 use super::register;
 use crate::sys::{Offloads, TunCounters, TunDevice, frames};
 
@@ -31,10 +33,6 @@ const TUN_F_TSO6: libc::c_ulong = 0x04;
 const TUN_F_TSO_ECN: libc::c_ulong = 0x08;
 const TUN_F_USO4: libc::c_ulong = 0x20;
 const TUN_F_USO6: libc::c_ulong = 0x40;
-/// From linux/virtio_net.h.
-const NEEDS_CSUM: u8 = 1;
-const GSO_UDP_L4: u8 = 5;
-const GSO_ECN: u8 = 0x80;
 
 nix::ioctl_write_int_bad!(tunsetoffload, 0x4004_54d0u32 as libc::Ioctl);
 nix::ioctl_write_int_bad!(tunsetpersist, 0x4004_54cbu32 as libc::Ioctl);
@@ -97,8 +95,7 @@ pub struct Device {
     file: AsyncFd<File>,
     index: u32,
     offloads: AtomicU8,
-    /// GSO frames in a row that the kernel did not understand.
-    refused: AtomicU32,
+    refusals: Mutex<Refusals>,
     received: AtomicU64,
     sent: AtomicU64,
     dropped: AtomicU64,
@@ -114,8 +111,6 @@ const LADDER: [(Offloads, libc::c_ulong); 4] = [
 ];
 /// For tests and diagnosis: `none`, `checksum`, `tcp` or `udp` in this variable is the most that is used.
 const MOST: &str = "PORTREEVE_TUN_OFFLOADS";
-/// So many refused frames in a row mean that the kernel does not take their kind, not that one was malformed.
-const REFUSALS: u32 = 16;
 
 impl Device {
     /// Takes hold of a device that is there; must be called inside the runtime that will use it.
@@ -126,34 +121,26 @@ impl Device {
         // TUNSETIFF would make it.
         let index = nix::net::if_::if_nametoindex(name)?;
         let file = attach(name)?;
+        // Another may have the name by now, or none had it and this is a new one.
+        if nix::net::if_::if_nametoindex(name)? != index {
+            return Err(io::Error::from_raw_os_error(libc::ENODEV));
+        }
         let most = std::env::var(MOST).ok().and_then(|word| named(&word)).unwrap_or(Offloads::Udp);
         let offloads = climb(&file, most)?;
         Ok(Self {
             file: register(file)?,
             index,
             offloads: AtomicU8::new(offloads as u8),
-            refused: AtomicU32::default(),
+            refusals: Mutex::default(),
             received: AtomicU64::default(),
             sent: AtomicU64::default(),
             dropped: AtomicU64::default(),
         })
     }
 
-    /// A frame was refused as illegal. When that goes on, the kernel is told to keep such packets to itself: what it
-    /// gives from then on can be given back.
-    fn step_down(&self, frame: &[u8]) {
-        let needs = match frame {
-            [_, gso, ..] if gso & !GSO_ECN == GSO_UDP_L4 => Offloads::Udp,
-            [_, gso, ..] if *gso != 0 => Offloads::Tcp,
-            [flags, ..] if flags & NEEDS_CSUM != 0 => Offloads::Checksum,
-            _ => return,
-        };
-        if self.refused.fetch_add(1, Ordering::Relaxed) + 1 < REFUSALS || self.offloads() < needs {
-            return;
-        }
-        self.refused.store(0, Ordering::Relaxed);
-        let below = LADDER.iter().map(|(offloads, _)| *offloads).find(|offloads| *offloads < needs);
-        if let Ok(offloads) = climb(self.file.get_ref(), below.unwrap_or_default()) {
+    /// The kernel is told to keep packets to itself that it refuses when they come back.
+    fn step_down(&self, to: Offloads) {
+        if let Ok(offloads) = climb(self.file.get_ref(), to) {
             self.offloads.store(offloads as u8, Ordering::Relaxed);
             tracing::warn!(
                 index = self.index,
@@ -220,17 +207,20 @@ impl TunDevice for Device {
 
     fn send(&self, batch: &[u8]) -> io::Result<()> {
         let (mut sent, mut dropped, mut gone) = (0, 0, None);
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         for frame in frames::iter(batch) {
             let Ok(frame) = frame else {
                 dropped += 1;
                 break;
             };
+            if frame.len() > MAX_FRAME {
+                dropped += 1;
+                continue;
+            }
             match self.file.get_ref().write(frame) {
                 Ok(_) => {
                     sent += 1;
-                    if frame.get(1).is_some_and(|gso| *gso != 0) {
-                        self.refused.store(0, Ordering::Relaxed);
-                    }
+                    refusals.taken(kind(frame));
                 }
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EBADFD | libc::ENODEV)) => {
                     gone = Some(error);
@@ -238,12 +228,15 @@ impl TunDevice for Device {
                 }
                 Err(error) => {
                     dropped += 1;
-                    if error.raw_os_error() == Some(libc::EINVAL) {
-                        self.step_down(frame);
+                    if error.raw_os_error() == Some(libc::EINVAL)
+                        && let Some(below) = refusals.refused(kind(frame), self.offloads())
+                    {
+                        self.step_down(below);
                     }
                 }
             }
         }
+        drop(refusals);
         self.sent.fetch_add(sent, Ordering::Relaxed);
         self.dropped.fetch_add(dropped, Ordering::Relaxed);
         gone.map_or(Ok(()), Err)
