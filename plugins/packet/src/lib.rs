@@ -11,6 +11,7 @@
 //! | `vnet.rs` | frames in a batch, padding, the virtio header |
 //! | `segment.rs` | cutting super-packets, completing checksums |
 //! | `limit.rs` | a token bucket |
+//! | `retry.rs` | [`Applies`](retry::Applies), how long to wait behind failures |
 //! | `time.rs` | [`Instant`](time::Instant): time as engines are given it |
 //! | `nd/` | Neighbor Discovery: router solicitations and advertisements, their options |
 //!
@@ -31,6 +32,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod limit;
 pub mod nd;
+pub mod retry;
 pub mod segment;
 pub mod tcp;
 pub mod time;

@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portreeve_network::{Prefix, State};
+use portreeve_packet::retry::Applies;
 
 use crate::config::{Config, Dns64, IPV4ONLY, Pref64};
 use crate::time::Instant;
@@ -29,12 +30,11 @@ use instance::Runtime;
 use links::Links;
 use listeners::Listeners;
 use lookup::Lookup;
-use settle::Apply;
 
-pub use attempt::{FIRST_RETRY, LAST_RETRY};
 pub use instance::HOLD;
 pub use listeners::MAX_LISTENING;
 pub use lookup::REFRESH;
+pub use portreeve_packet::retry::{FIRST_RETRY, LAST_RETRY};
 pub use settle::START_PATIENCE;
 pub use status::{ListenerRow, Row};
 pub use types::{Action, Event, Link, Outcome, PathSettings, Problem, Socket, Transport};
@@ -54,7 +54,7 @@ pub struct Engine {
     listeners: Listeners,
     lookup: Lookup,
     facts: Vec<Pref64>,
-    apply: Apply,
+    apply: Applies<State>,
     /// All of them come from changes, so there are never more than a few for each instance and interface.
     actions: VecDeque<Action>,
     /// [`Action::Ready`] or [`Action::Degraded`], whichever was said last.
@@ -78,7 +78,7 @@ impl Engine {
             listeners: Listeners::default(),
             lookup: Lookup::default(),
             facts: Vec::new(),
-            apply: Apply::default(),
+            apply: Applies::default(),
             actions: VecDeque::new(),
             health: None,
             started: now,

@@ -21,18 +21,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use portreeve_network::Prefix;
+use portreeve_packet::retry::Applies;
 
 use crate::config::{Config, Path};
 use crate::time::Instant;
 use carrier::Carrier;
 use links::Links;
 use names::Names;
-use settle::Apply;
 use support::Support;
 use tunnel::{PathState, Runtime};
 
 pub use keepalive::{Echoes, Life};
-pub use names::{FIRST_RETRY, LAST_RETRY, REFRESH};
+pub use names::REFRESH;
+pub use portreeve_packet::retry::{FIRST_RETRY, LAST_RETRY};
 pub use settle::START_PATIENCE;
 pub use status::{Metrics, Row};
 pub use types::{Action, Link, Outcome, PathEvent, PathRemote, PathSettings, Problem, Published};
@@ -50,7 +51,7 @@ pub struct Engine {
     names: Names,
     links: Links,
     support: Support,
-    apply: Apply,
+    apply: Applies<portreeve_network::State>,
     actions: VecDeque<Action>,
     /// [`Action::Ready`] or [`Action::Degraded`], whichever was said last.
     health: Option<Action>,
@@ -69,7 +70,7 @@ impl Engine {
             names: Names::default(),
             links: Links::default(),
             support: Support::default(),
-            apply: Apply::default(),
+            apply: Applies::default(),
             actions: VecDeque::new(),
             health: None,
             identifier: 0,

@@ -5,20 +5,13 @@
 
 use core::time::Duration;
 
+use portreeve_packet::retry::back_off;
+
 use super::types::Event;
 use crate::time::Instant;
 
-/// Behind the first failure.
-pub const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The longest wait behind a failure.
-pub const LAST_RETRY: Duration = Duration::from_secs(60);
 /// What was open for so long works.
 const PROVEN: Duration = Duration::from_secs(60);
-
-/// [`FIRST_RETRY`], doubled with each failure up to [`LAST_RETRY`].
-pub(super) fn back_off(failures: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(LAST_RETRY)
-}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stage {

@@ -6,10 +6,10 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
-use super::attempt::back_off;
 use super::types::Action;
 use crate::config::{IPV4ONLY, Pref64, discover};
 use crate::time::Instant;
+use portreeve_packet::retry::back_off;
 
 /// Between two lookups that go well.
 pub const REFRESH: Duration = Duration::from_secs(300);

@@ -7,23 +7,16 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use portreeve_packet::retry::back_off;
+
 use crate::time::Instant;
 
 /// Between two lookups that go well.
 pub const REFRESH: Duration = Duration::from_secs(300);
-/// Behind the first failure.
-pub const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The longest wait behind a failure.
-pub const LAST_RETRY: Duration = Duration::from_secs(60);
 /// A lookup without an end is given up, and another one is made.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Addresses of one name that count; the rest is not looked at.
 const MAX_ANSWERS: usize = 64;
-
-/// [`FIRST_RETRY`], doubled with each failure up to [`LAST_RETRY`].
-pub(super) fn back_off(failures: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(LAST_RETRY)
-}
 
 #[derive(Debug)]
 struct Name {

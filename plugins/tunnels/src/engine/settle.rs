@@ -10,7 +10,6 @@ use portreeve_network::State;
 
 use super::carrier::Carrier;
 use super::keepalive::{Life, Monitor};
-use super::names::back_off;
 use super::tunnel::PathState;
 use super::types::Action;
 use super::{Engine, desired, prefix_key};
@@ -18,41 +17,6 @@ use crate::time::Instant;
 
 /// How long the first apply waits for answers, and how long a tunnel may take before that is a problem.
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What was handed to the host and when again.
-#[derive(Debug, Default)]
-pub(super) struct Apply {
-    /// The state of the last apply.
-    pub(super) sent: Option<State>,
-    /// One waits to be polled, or for its outcome.
-    pub(super) running: bool,
-    /// There was an outcome.
-    pub(super) done: bool,
-    /// The same again at that time, though nothing changed.
-    pub(super) again: Option<Instant>,
-    failures: u32,
-    pub(super) waiting: Vec<String>,
-    pub(super) problems: Vec<String>,
-}
-
-impl Apply {
-    /// Again soon, since what was made is gone or what was missing is there.
-    pub(super) fn soon(&mut self, at: Instant) {
-        self.again = Some(self.again.map_or(at, |planned| planned.min(at)));
-    }
-
-    /// Again if it did not succeed, later each time.
-    pub(super) fn finished(&mut self, failed: bool, problems: Vec<String>, now: Instant) {
-        self.running = false;
-        self.done = true;
-        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
-        if self.failures > 0 {
-            // Not before 4 s: the kernel does not change its mind at once.
-            self.soon(now + back_off(self.failures.saturating_add(2)));
-        }
-        self.problems = problems;
-    }
-}
 
 impl Engine {
     /// Brings everything up to date.
@@ -102,12 +66,8 @@ impl Engine {
         if self.apply.running || (self.apply.sent.is_none() && patient && undecided()) {
             return;
         }
-        let again = self.apply.again.is_some_and(|at| at <= now);
         let state = self.state();
-        if again || self.apply.sent.as_ref() != Some(&state) {
-            self.apply.running = true;
-            self.apply.again = None;
-            self.apply.sent = Some(state);
+        if self.apply.begins(state, now) {
             actions.push(Action::Apply);
         }
     }

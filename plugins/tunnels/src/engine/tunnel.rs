@@ -8,11 +8,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portreeve_network::{Family, Prefix};
+use portreeve_packet::retry::back_off;
 
 use super::carrier::Carrier;
 use super::keepalive::{Life, Monitor};
 use super::links::Links;
-use super::names::{Names, back_off};
+use super::names::Names;
 use super::types::{Action, Link, PathRemote, PathSettings, Published};
 use crate::config::{Host, Kind, Local, Tunnel, unusable};
 use crate::time::Instant;
