@@ -188,6 +188,20 @@ async fn network_masquerades_only_within_the_granted_prefix() {
 }
 
 #[tokio::test]
+async fn network_masquerades_up_to_a_limit_and_tells_what_could_not_be_removed() {
+    let host = host();
+    let probe = host.probe(&[Need::Masquerade(Prefix::new("192.0.0.0".parse().unwrap(), 16))]).await;
+    assert_eq!(probe.call("masquerades 65").await, ["limit"]);
+    assert_eq!(probe.call("masquerades 64").await, ["changes 1"]);
+    host.kernel.refuse_masquerades(Some(28));
+    let answer = probe.call("masquerades 0").await;
+    assert!(answer.len() == 2 && answer[1].starts_with("masquerade: No space left"), "{answer:?}");
+    host.kernel.refuse_masquerades(None);
+    assert_eq!(probe.call("masquerades 0").await, ["changes 1"], "it is tried again");
+    assert_eq!(probe.call("masquerades 0").await, ["changes 0"]);
+}
+
+#[tokio::test]
 async fn udp_and_tcp_sockets_go_by_transport_interface_address_and_port() {
     let listen = |transport| Need::Listen { transport, interfaces: Pattern::new("lan*").unwrap(), port: 53 };
     let connect =
@@ -209,4 +223,11 @@ async fn udp_and_tcp_sockets_go_by_transport_interface_address_and_port() {
         assert_eq!(probe.call(other).await, ["denied"], "{other}");
     }
     assert_eq!(probe.call("listen udp lan9 53").await, ["not-found"]);
+    assert_eq!(probe.call("connect udp [::ffff:192.0.2.53]:53").await, ["not-supported"], "IPv4 as well");
+    let every_v6 = Need::connect(Transport::Udp, Prefix::new("::".parse().unwrap(), 0), 53);
+    let probe = host.probe(&[every_v6]).await;
+    assert_eq!(probe.call("connect udp [2001:db8::53]:53").await, ["not-supported"]);
+    for four in ["192.0.2.53:53", "[::ffff:192.0.2.53]:53"] {
+        assert_eq!(probe.call(&format!("connect udp {four}")).await, ["denied"], "{four}");
+    }
 }

@@ -4,15 +4,20 @@
 //! `live.rs`: changes while it runs, asserted from a netlink monitor. `restart.rs`: ends and new starts of core and
 //! plugin. `removal.rs`: what goes, what stays. `byhand.rs`: objects of others in the way. `hotplug.rs`: links that come
 //! late, go, and get their name. `links.rs`: bridges, pairs, settings put back, neighbours, rules; kinds that this
-//! kernel lacks. `denied.rs`: a plugin without the rights.
+//! kernel lacks. `denied.rs`: a plugin without the rights. `masquerade.rs`: source NAT, in nft's words. `sockets.rs`, `tun.rs`:
+//! what plugins send and receive, with the guest `probe` as `inside.rs` runs it.
 
 mod byhand;
 mod denied;
 mod hotplug;
+mod inside;
 mod links;
 mod live;
+mod masquerade;
 mod removal;
 mod restart;
+mod sockets;
+mod tun;
 
 use std::time::Duration;
 

@@ -6,7 +6,8 @@
 //! `address IF ADDRESS/LENGTH`, `route IF ADDRESS LENGTH TABLE`, `sysctl NAME VALUE`, `make NAME KIND`, `rename INDEX NAME`
 //! (each states a network of just that), `hardware`, `kind KIND`, `key NAME`, `tun NAME`,
 //! `listen udp|tcp IF PORT`, `connect udp|tcp ADDRESS:PORT`, `masquerade ADDRESS LENGTH`, `ipv4 PROTOCOL [REMOTE]`,
-//! `netlink FAMILY TYPE`, `resolve NAME`, `withdraw KEY`, `facts`, `count NAME AMOUNT`, `log TEXT`, `print TEXT`, `clock`, `random`, `degraded TEXT`, `ready`.
+//! `netlink FAMILY TYPE`, `resolve NAME`, `withdraw KEY`, `facts`, `count NAME AMOUNT`, `log TEXT`, `print TEXT`, `clock`,
+//! `random`, `degraded TEXT`, `ready`, `masquerades COUNT`, `socket …` (see `sockets.rs`).
 #![cfg(target_arch = "wasm32")]
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,6 +25,10 @@ use portreeve_sdk::{
     diagnostics, facts, info, instance, ip, ip_address, ipv6, ipv6_address, links, metrics, names, random, storage,
     udp,
 };
+
+mod sockets;
+
+use sockets::Sockets;
 
 struct Probe;
 
@@ -70,6 +75,7 @@ struct Held {
     watch: Option<links::Watch>,
     facts: Option<facts::Watch>,
     socket: Option<Icmpv6Socket>,
+    sockets: Sockets,
 }
 
 impl Held {
@@ -162,6 +168,15 @@ impl Held {
                 let masquerades = vec![Masquerade { source, out: None }];
                 applied(State { masquerades, ..State::default() }).await
             }
+            ["masquerades", count] => {
+                let source = |number: u16| {
+                    let [high, low] = number.to_be_bytes();
+                    Prefix::new(IpAddr::from([192, 0, high, low]), 32)
+                };
+                let count = count.parse().unwrap_or(0);
+                let masquerades = (0..count).map(|number| Masquerade { source: source(number), out: None }).collect();
+                applied(State { masquerades, ..State::default() }).await
+            }
             ["listen", "udp", interface, port] => {
                 udp::Socket::listen(interface, port.parse().unwrap_or(0)).map(drop).and(done)
             }
@@ -189,6 +204,7 @@ impl Held {
             ["resolve", name] => {
                 Ok(names::resolve(name.to_owned()).await?.into_iter().map(|a| ip(a).to_string()).collect())
             }
+            ["socket", ref words @ ..] => self.sockets.call(words).await,
             ["set", durability, name, value] => storage::set(last(durability), name, value.as_bytes()).and(done),
             ["get", durability, name] => {
                 let value = storage::get(last(durability), name)?;
