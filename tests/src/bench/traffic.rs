@@ -2,7 +2,7 @@
 //! and UDP datagrams that are sent back.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -27,6 +27,23 @@ pub enum Direction {
     Up,
     /// From the server to the client.
     Down,
+}
+
+/// A server.
+#[derive(Clone, Copy, Debug)]
+pub struct Far<'a> {
+    /// Where it is.
+    pub netns: &'a Netns,
+    /// What it listens on.
+    pub address: IpAddr,
+    /// What the client calls it; another address if there is a translator between them.
+    pub called: IpAddr,
+}
+
+impl<'a> From<(&'a Netns, Ipv6Addr)> for Far<'a> {
+    fn from((netns, address): (&'a Netns, Ipv6Addr)) -> Self {
+        Self { netns, address: address.into(), called: address.into() }
+    }
 }
 
 /// A part of a connection's life.
@@ -54,15 +71,16 @@ impl Transfer {
 ///
 /// # Errors
 /// No connection, or nothing arrives.
-pub fn transfer(
+pub fn transfer<'a>(
     client: &Netns,
-    server: (&Netns, Ipv6Addr),
+    server: impl Into<Far<'a>>,
     direction: Direction,
     lasting: Duration,
     mut at_edges: impl FnMut() -> Result,
 ) -> Result<Transfer> {
-    let listener = server.0.enter(|| TcpListener::bind((server.1, 0)))??;
-    let to = listener.local_addr()?;
+    let server = server.into();
+    let listener = server.netns.enter(|| TcpListener::bind((server.address, 0)))??;
+    let to = (server.called, listener.local_addr()?.port()).into();
     let near = client.enter(|| TcpStream::connect_timeout(&to, WITHIN))??;
     let (far, _) = listener.accept()?;
     let (mut sender, mut receiver) = match direction {
@@ -97,7 +115,7 @@ pub fn transfer(
     if sending.join().is_err() || receiving.join().is_err() {
         return Err(Failure::new("sending or receiving panicked"));
     }
-    ensure(done.bytes > 0, || format!("nothing arrived from {} at {}", client.name(), server.0.name()))?;
+    ensure(done.bytes > 0, || format!("nothing arrived from {} at {}", client.name(), server.netns.name()))?;
     Ok(done)
 }
 
