@@ -4,10 +4,13 @@
 //! without reading the rules. Messages are written by hand: they are a handful, always of this one shape
 //! (linux/netfilter/nf_tables.h); rule sets of any shape are the firewall's business.
 
+mod message;
+
 use std::io;
 
-use netlink_packet_core::{NetlinkBuffer, NetlinkHeader};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+
+use message::{Message, NESTED, attribute, message, messages, nested, number, text};
 
 use crate::sys::network::{Changed, Masquerade, Refusal};
 
@@ -41,8 +44,6 @@ const ACK: u16 = 0x004;
 const DUMP: u16 = 0x300;
 const CREATE: u16 = 0x400;
 const APPEND: u16 = 0x800;
-/// Attributes whose value is further attributes.
-const NESTED: u16 = 0x8000;
 const NAME: u16 = 1;
 const TABLE_USERDATA: u16 = 6;
 const MAX_ANSWER: usize = 64 * 1024;
@@ -50,8 +51,7 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// NLM_F_DUMP_INTR: what was read is not of one moment.
 const INTERRUPTED: u16 = 0x10;
-/// Bytes of struct nlmsghdr and struct nfgenmsg.
-const HEADER: usize = 16;
+/// Bytes of struct nfgenmsg.
 const FAMILY_HEADER: usize = 4;
 
 /// The tables that are ours: the plugin each is for, and its comment.
@@ -243,43 +243,6 @@ fn expression(m: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
     });
 }
 
-fn message(out: &mut Vec<u8>, kind: u16, flags: u16, family: u8, resource: u16, fill: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEADER]);
-    out.extend_from_slice(&[family, 0]);
-    out.extend_from_slice(&resource.to_be_bytes());
-    fill(out);
-    let length = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-    if let Some(header) = out.get_mut(start..start + 8) {
-        let (length_field, rest) = header.split_at_mut(4);
-        length_field.copy_from_slice(&length.to_ne_bytes());
-        let (kind_field, flags_field) = rest.split_at_mut(2);
-        kind_field.copy_from_slice(&kind.to_ne_bytes());
-        flags_field.copy_from_slice(&flags.to_ne_bytes());
-    }
-}
-
-fn attribute(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    out.extend_from_slice(&u16::try_from(4 + value.len()).unwrap_or(u16::MAX).to_ne_bytes());
-    out.extend_from_slice(&kind.to_ne_bytes());
-    out.extend_from_slice(value);
-    out.resize(out.len().next_multiple_of(4), 0);
-}
-
-fn text(out: &mut Vec<u8>, kind: u16, value: &str) {
-    attribute(out, kind, &[value.as_bytes(), &[0]].concat());
-}
-
-fn number(out: &mut Vec<u8>, kind: u16, value: u32) {
-    attribute(out, kind, &value.to_be_bytes());
-}
-
-fn nested(out: &mut Vec<u8>, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
-    let mut inner = Vec::new();
-    fill(&mut inner);
-    attribute(out, kind | NESTED, &inner);
-}
-
 fn open() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
@@ -292,30 +255,6 @@ fn receive(socket: &mut Socket) -> io::Result<Vec<u8>> {
     let mut buffer = Vec::with_capacity(MAX_ANSWER);
     socket.recv(&mut buffer, 0)?;
     Ok(buffer)
-}
-
-/// What is read of a message: type, flags, and what follows the header.
-#[derive(Debug, PartialEq, Eq)]
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    body: &'a [u8],
-}
-
-/// The messages of a datagram.
-fn messages(mut bytes: &[u8]) -> Vec<Message<'_>> {
-    let mut found = Vec::new();
-    while let Ok(buffer) = NetlinkBuffer::new_checked(bytes) {
-        let header: NetlinkHeader = match netlink_packet_core::Parseable::parse(&buffer) {
-            Ok(header) => header,
-            Err(_) => break,
-        };
-        let length = header.length as usize;
-        let Some(body) = bytes.get(HEADER..length) else { break };
-        found.push(Message { kind: header.message_type, flags: header.flags, body });
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    found
 }
 
 fn error_of(body: &[u8]) -> io::Result<()> {
@@ -351,20 +290,6 @@ fn table(mut attributes: &[u8]) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_has_its_length_and_attributes_are_padded_to_four_bytes() {
-        let mut bytes = Vec::new();
-        message(&mut bytes, 0x0a01, 5, IPV4, 10, |m| text(m, 1, "ab"));
-        assert_eq!(bytes.len(), 28);
-        assert_eq!(bytes[..8], [28, 0, 0, 0, 0x01, 0x0a, 5, 0]);
-        assert_eq!(bytes[16..], [2, 0, 0, 10, 7, 0, 1, 0, b'a', b'b', 0, 0]);
-        let found = messages(&bytes);
-        assert_eq!(found, [Message { kind: 0x0a01, flags: 5, body: &bytes[16..] }]);
-        for cut in 0..bytes.len() {
-            assert!(messages(&bytes[..cut]).is_empty(), "{cut}");
-        }
-    }
 
     #[test]
     fn only_tables_of_ours_are_told_with_their_comment() {
