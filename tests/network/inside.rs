@@ -57,7 +57,7 @@ impl Place {
 /// The running guest.
 pub(crate) struct Probe {
     pub(crate) instance: Instance,
-    _events: mpsc::UnboundedReceiver<Event>,
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
 }
 
 impl Probe {
@@ -81,7 +81,7 @@ impl Probe {
         let instance = Instance::start(engine, Arc::new(shared), start, sender)
             .map_err(|error| failed("cannot start the probe", &error))?;
         match tokio::time::timeout(WITHIN, events.recv()).await {
-            Ok(Some(Event { what: What::Ready, .. })) => Ok(Self { instance, _events: events }),
+            Ok(Some(Event { what: What::Ready, .. })) => Ok(Self { instance, events }),
             other => Err(Failure::new(format!("the probe is not ready: {other:?}"))),
         }
     }

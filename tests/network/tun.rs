@@ -4,6 +4,8 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 
 use portreeve::grants::{Grants, Need, Pattern};
+use portreeve::plugin::engine::TURN_LIMIT;
+use portreeve::plugin::instance::{Ended, What};
 use portreeve_tests::lab::{Failure, Result, ensure};
 
 use super::inside::{Place, Probe, grants};
@@ -67,6 +69,21 @@ fn a_long_write_is_taken_in_parts_and_what_is_no_frame_is_dropped_and_counted() 
         open(&place, &probe).await?;
         probe.expect("socket tun write 20000", &["20000", "2"]).await?;
         probe.expect("socket tun write 0", &["20000", "4"]).await
+    })
+}
+
+#[test]
+fn a_plugin_that_always_has_frames_to_send_is_not_taken_for_one_that_spins_and_can_be_ended() -> Result {
+    let place = Place::new()?;
+    place.run(&needs(), async |mut probe| {
+        open(&place, &probe).await?;
+        let _answer = probe.ask("socket tun forever");
+        let early = tokio::time::timeout(TURN_LIMIT * 4, probe.events.recv()).await;
+        ensure(early.is_err(), || format!("it ended: {early:?}"))?;
+        probe.instance.kill();
+        let event = tokio::time::timeout(super::WITHIN, probe.events.recv()).await;
+        let is_stopped = matches!(&event, Ok(Some(event)) if event.what == What::Ended(Ended::Stopped));
+        ensure(is_stopped, || format!("it was not ended: {event:?}"))
     })
 }
 
