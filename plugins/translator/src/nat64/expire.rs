@@ -21,6 +21,8 @@ pub const BUSY_ROUND: Duration = Duration::from_secs(4);
 pub const IDLE_ROUND: Duration = Duration::from_secs(30);
 /// Places looked at to make room for one new session in a full table.
 pub const EVICT_PLACES: u32 = 512;
+/// Half-open sessions of a /64 that do not make it a flooder: with no more than these it is not preferred as a victim.
+pub(super) const HALF_OPEN_FLOOR: u32 = 64;
 
 /// Nanoseconds of a tick, as a power of two: 16.8 ms. Ticks are 32 bits and wrap after 834 days; lifetimes are far
 /// shorter, so the sign of a difference tells what is earlier.
@@ -222,12 +224,14 @@ impl Table {
     }
 
     /// Makes room for a session of the /64 `network` in a full table: the place of one that is over, else of a half-open
-    /// TCP session of the /64 that has most of those among [`EVICT_PLACES`] places, if it has more than `network` itself.
+    /// TCP session among [`EVICT_PLACES`] places. That is one of the /64 that has most of those, if it has more than
+    /// [`HALF_OPEN_FLOOR`] and than `network` itself; if none has (a flood from many /64s), the one that ends earliest.
     /// So a flood of SYNs displaces its own kind, and nothing that is established is ever touched.
     pub(super) fn make_room(&mut self, network: u64, tick: u32) -> bool {
         let own = self.find_prefix(network).and_then(|id| self.prefixes.get(id)).map_or(0, |prefix| prefix.half_open);
         let mut victim = None;
-        let mut most = own;
+        let mut most = own.max(HALF_OPEN_FLOOR);
+        let mut oldest: Option<(u32, u32)> = None;
         for _ in 0..EVICT_PLACES.min(self.sessions.high()) {
             let id = self.hand.evict;
             self.hand.evict = if id + 1 >= self.sessions.high() { 0 } else { id + 1 };
@@ -238,13 +242,17 @@ impl Table {
                 return true;
             }
             let Some(session) = self.sessions.get(id).filter(|session| session.kind.is_half_open()) else { continue };
+            if oldest.is_none_or(|(_, end)| later(end, session.expires) != session.expires) {
+                oldest = Some((id, session.expires));
+            }
             let prefix = self.bibs.get(session.bib).and_then(|bib| self.prefixes.get(bib.prefix));
             if let Some(prefix) = prefix.filter(|prefix| prefix.network != network && prefix.half_open > most) {
                 most = prefix.half_open;
                 victim = Some(id);
             }
         }
-        let Some(id) = victim else { return false };
+        let oldest = oldest.filter(|_| own <= HALF_OPEN_FLOOR).map(|(id, _)| id);
+        let Some(id) = victim.or(oldest) else { return false };
         self.counters.evicted = self.counters.evicted.wrapping_add(1);
         self.end_session(id);
         true

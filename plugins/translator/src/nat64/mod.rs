@@ -14,7 +14,8 @@
 //! mapping and they are of few /64s takes about 80 bytes a session, one in which each is of its own /64 about 110.
 //!
 //! Who is let in when it is full: a host's new session takes the place of a half-open TCP session of the /64 that has most
-//! of those (so a flood of SYNs harms its sender); nothing else gives way. From the IPv4 side a session may begin while an
+//! of those and more than 64 (so a flood of SYNs harms its sender); where none has, the half-open session that ends first
+//! (so a flood from many made-up /64s harms itself). Nothing else gives way. From the IPv4 side a session may begin while an
 //! eighth of the table and of the host's quota is free.
 
 mod allocate;

@@ -10,14 +10,14 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
-            drops: [u64; Reason::ALL.len()],
+            drops: Drops,
         }
 
         impl Counters {
             /// Calls `f` with the name and value of each counter; the reasons of drops begin with `drop_`.
             pub fn each(&self, mut f: impl FnMut(&'static str, u64)) {
                 $(f(stringify!($name), self.$name);)*
-                for (reason, value) in Reason::ALL.iter().zip(self.drops) {
+                for (reason, value) in Reason::ALL.iter().zip(self.drops.0) {
                     f(reason.name(), value);
                 }
             }
@@ -68,6 +68,16 @@ counters! {
     icmp_errors_limited,
     /// ICMP errors not sent because nobody may be told, or there is no source for them.
     icmp_errors_withheld,
+}
+
+/// Of each reason, in the order of [`Reason::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Drops([u64; Reason::ALL.len()]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([0; Reason::ALL.len()])
+    }
 }
 
 /// Declares the reasons once.
@@ -134,6 +144,8 @@ reasons! {
     FragmentExtension = "fragment_extension",
     /// A first fragment that does not hold the transport header, or a later one that reaches into it.
     FragmentTiny = "fragment_tiny",
+    /// A copy of a fragment that has come already (RFC 8200 section 4.5).
+    FragmentTwice = "fragment_twice",
     /// A fragment that overlaps another, and all others of its datagram (RFC 5722).
     FragmentOverlap = "fragment_overlap",
     /// A fragment of a datagram whose first fragment was refused.
@@ -177,12 +189,12 @@ impl From<Refusal> for Reason {
 impl Counters {
     /// How many packets were dropped because of `reason`.
     pub fn dropped(&self, reason: Reason) -> u64 {
-        self.drops.get(reason as usize).copied().unwrap_or(0)
+        self.drops.0.get(reason as usize).copied().unwrap_or(0)
     }
 
     /// Counts a drop.
     pub(super) fn drop(&mut self, reason: Reason) {
-        if let Some(counter) = self.drops.get_mut(reason as usize) {
+        if let Some(counter) = self.drops.0.get_mut(reason as usize) {
             *counter = counter.wrapping_add(1);
         }
     }

@@ -66,6 +66,11 @@ impl<S: Sessions> DataPath<S> {
         reason: Reason,
         beside: &mut Beside<'_>,
     ) {
+        // Nothing is said to a SYN that may not come in: it may cross one of ours (RFC 5382 REQ-4).
+        if layer == Layer::Tcp && matches!(reason, Reason::NoMapping | Reason::Filtered) {
+            self.counters.icmp_errors_withheld += 1;
+            return;
+        }
         let code = match reason {
             Reason::NoMapping => HOST_UNREACHABLE4,
             Reason::Filtered | Reason::Denied | Reason::Untranslatable | Reason::UdpZero => PROHIBITED4,
@@ -91,7 +96,8 @@ impl<S: Sessions> DataPath<S> {
             self.counters.icmp_errors_withheld += 1;
             return;
         };
-        if !self.limit6.take(beside.now) {
+        let bucket = if kind == icmpv6::PACKET_TOO_BIG { &mut self.sizes6 } else { &mut self.limit6 };
+        if !bucket.take(beside.now) {
             self.counters.icmp_errors_limited += 1;
             return;
         }
@@ -134,7 +140,9 @@ impl<S: Sessions> DataPath<S> {
             self.counters.icmp_errors_withheld += 1;
             return;
         };
-        if !self.limit4.take(beside.now) {
+        let is_size = (kind, code) == (icmpv4::DESTINATION_UNREACHABLE, icmpv4::FRAGMENTATION_NEEDED);
+        let bucket = if is_size { &mut self.sizes4 } else { &mut self.limit4 };
+        if !bucket.take(beside.now) {
             self.counters.icmp_errors_limited += 1;
             return;
         }

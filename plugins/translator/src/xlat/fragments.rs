@@ -89,20 +89,38 @@ pub(super) struct Fragments {
     /// When they are forgotten, the oldest first.
     ends: VecDeque<(Instant, Key)>,
     held: usize,
+    /// Fragments that waited in vain and are not told of yet.
+    lost: u64,
 }
 
 impl Fragments {
     /// Forgets what is too old; how many fragments had waited in vain.
     #[inline]
     pub(super) fn expire(&mut self, now: Instant) -> u64 {
-        let mut lost = 0;
-        while let Some((_, key)) = self.ends.pop_front_if(|(end, _)| *end <= now) {
-            if let Some(datagram) = self.datagrams.remove(&key) {
-                self.held -= datagram.held_bytes.min(self.held);
-                lost += datagram.held.len() as u64;
-            }
+        while self.ends.front().is_some_and(|(end, _)| *end <= now) {
+            self.forget_oldest();
         }
-        lost
+        core::mem::take(&mut self.lost)
+    }
+
+    /// Forgets the datagram that came first: whoever sends many pushes out his own, and nobody waits for a place.
+    fn forget_oldest(&mut self) {
+        let Some((_, key)) = self.ends.pop_front() else { return };
+        if let Some(datagram) = self.datagrams.remove(&key) {
+            self.held -= datagram.held_bytes.min(self.held);
+            self.lost += datagram.held.len() as u64;
+        }
+    }
+
+    /// Makes room for a datagram, and for `size` bytes that wait; never by forgetting the datagram `key` itself.
+    fn make_room(&mut self, key: &Key, size: usize) {
+        let is_known = self.datagrams.contains_key(key);
+        while (!is_known && self.datagrams.len() >= MAX_DATAGRAMS) || self.held + size > MAX_HELD {
+            if self.ends.front().is_none_or(|(_, oldest)| oldest == key) {
+                return;
+            }
+            self.forget_oldest();
+        }
     }
 
     /// When [`Fragments::expire`] has something to do.
@@ -129,6 +147,7 @@ impl Fragments {
             };
         }
         let range = range(piece).ok_or(Reason::Malformed)?;
+        self.make_room(&key, packet.len());
         let room = MAX_HELD - self.held.min(MAX_HELD);
         let datagram = self.datagram(key, now)?;
         if let Err(reason) = datagram.note(range, more) {
@@ -205,6 +224,10 @@ impl Datagram {
     fn note(&mut self, (start, end): (u16, u16), more: bool) -> Result<(), Reason> {
         if self.seen.len() >= MAX_PIECES {
             return Err(Reason::FragmentFull);
+        }
+        // A copy that the network made (RFC 8200 section 4.5); the first one is on its way.
+        if self.seen.contains(&(start, end)) {
+            return Err(Reason::FragmentTwice);
         }
         let overlaps = self.seen.iter().any(|(s, e)| start < *e && *s < end);
         // Behind the end, or an end that is not behind all others.
@@ -307,23 +330,33 @@ mod tests {
     #[test]
     fn bytes_datagrams_pieces_and_time_are_bounded() {
         let mut store = Fragments::default();
-        let mut id = 0;
-        while offer(&mut store, id, 8, 60_000, false) == Ok(Offer::Held) {
-            id += 1;
+        let most = (MAX_HELD / 60_000) as u32;
+        for id in 0..most + 3 {
+            assert_eq!(offer(&mut store, id, 8, 60_000, false), Ok(Offer::Held));
+            assert!(store.held <= MAX_HELD);
         }
-        assert_eq!(id as usize, MAX_HELD / 60_000);
-        assert_eq!(store.expire(Instant::from_millis(1999)), 0);
-        assert_eq!(store.expire(Instant::from_secs(2)), u64::from(id));
+        assert_eq!(store.expire(Instant::from_millis(1999)), 3, "the oldest made room");
+        assert_eq!(store.expire(Instant::from_secs(2)), u64::from(most));
         assert_eq!((store.held, store.datagrams.len(), store.ends.len()), (0, 0, 0));
-        for id in 0..MAX_DATAGRAMS as u32 {
+        for id in 0..MAX_DATAGRAMS as u32 + 5 {
             assert_eq!(offer(&mut store, id, 8, 8, false), Ok(Offer::Held));
         }
-        assert_eq!(offer(&mut store, u32::MAX, 8, 8, false), Err(Reason::FragmentFull));
+        assert_eq!((store.datagrams.len(), store.ends.len()), (MAX_DATAGRAMS, MAX_DATAGRAMS));
+        assert_eq!(store.expire(Instant::from_millis(1)), 5);
         store.expire(Instant::from_secs(2));
         for number in 0..MAX_PIECES as u16 {
             assert_eq!(offer(&mut store, 1, 8 + number * 8, 8, true), Ok(Offer::Held));
         }
         assert_eq!(offer(&mut store, 1, 8000, 8, true), Err(Reason::FragmentFull));
+    }
+
+    #[test]
+    fn a_copy_of_a_fragment_harms_nothing() {
+        let mut store = Fragments::default();
+        assert_eq!(offer(&mut store, 1, 8, 8, true), Ok(Offer::Held));
+        assert_eq!(offer(&mut store, 1, 8, 8, true), Err(Reason::FragmentTwice));
+        assert_eq!(offer(&mut store, 1, 16, 8, false), Ok(Offer::Held));
+        assert_eq!(offer(&mut store, 1, 8, 16, true), Err(Reason::FragmentOverlap));
     }
 
     #[test]

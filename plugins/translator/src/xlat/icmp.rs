@@ -84,7 +84,8 @@ pub(super) fn to4(kind: u8, code: u8, rest: [u8; 4], settings: &Settings) -> Opt
         (icmpv6::DESTINATION_UNREACHABLE, 4) => unreachable(3, 0),
         (icmpv6::PACKET_TOO_BIG, _) => {
             let here = settings.effective_mtu4().min(settings.effective_mtu6() - DIFFERENCE as u16);
-            let mtu = value.saturating_sub(DIFFERENCE).min(u32::from(here));
+            // Less than every IPv6 link carries is nobody's MTU (RFC 8201 section 4).
+            let mtu = (value.max(u32::from(ipv6::MINIMUM_MTU)) - DIFFERENCE).min(u32::from(here));
             unreachable(FRAGMENTATION_NEEDED, mtu)
         }
         (icmpv6::TIME_EXCEEDED, code) => Some(Error { kind: icmpv4::TIME_EXCEEDED, code, rest: 0 }),

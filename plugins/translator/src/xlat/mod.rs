@@ -77,6 +77,9 @@ pub struct DataPath<S> {
     counters: Counters,
     limit4: TokenBucket,
     limit6: TokenBucket,
+    /// What says how large a packet may be has buckets of its own: a scan must not make holes of paths.
+    sizes4: TokenBucket,
+    sizes6: TokenBucket,
     fragments: Fragments,
     /// Identifications of IPv4 packets that may be fragmented (RFC 7915 section 5.1).
     next_id: u16,
@@ -102,13 +105,15 @@ enum Fate {
 impl<S: Sessions> DataPath<S> {
     /// A data path that has seen nothing yet.
     pub fn new(settings: Settings, mode: Mode<S>) -> Self {
-        let (limit4, limit6) = limits(&settings);
+        let [limit4, limit6, sizes4, sizes6] = limits(&settings);
         Self {
             settings,
             mode,
             counters: Counters::default(),
             limit4,
             limit6,
+            sizes4,
+            sizes6,
             fragments: Fragments::default(),
             next_id: 0,
             releasing: false,
@@ -120,7 +125,7 @@ impl<S: Sessions> DataPath<S> {
     pub fn reconfigure(&mut self, settings: Settings, map: Option<AddressMap>) {
         let rate = |settings: &Settings| (settings.errors_per_second, settings.error_burst);
         if rate(&settings) != rate(&self.settings) {
-            (self.limit4, self.limit6) = limits(&settings);
+            [self.limit4, self.limit6, self.sizes4, self.sizes6] = limits(&settings);
         }
         self.settings = settings;
         if let (Mode::Stateless(table), Some(map)) = (&mut self.mode, map) {
@@ -304,10 +309,9 @@ impl<S: Sessions> DataPath<S> {
     }
 }
 
-fn limits(settings: &Settings) -> (TokenBucket, TokenBucket) {
+fn limits(settings: &Settings) -> [TokenBucket; 4] {
     let burst = settings.error_burst.min(settings.errors_per_second);
-    let bucket = || TokenBucket::new(settings.errors_per_second, burst);
-    (bucket(), bucket())
+    core::array::from_fn(|_| TokenBucket::new(settings.errors_per_second, burst))
 }
 
 /// The length word at `at` and the end of the frame; `None` when it is cut off.

@@ -224,8 +224,9 @@ impl Change {
         let change = Delta::new().without(u32::from_be_bytes(old)).with(u32::from_be_bytes([*kind, *code, *i0, *i1]));
         [*c0, *c1] = self.addresses.and(pseudo).and(change).field(u16::from_be_bytes([*c0, *c1])).to_be_bytes();
         if *kind == icmpv4::ECHO_REPLY && [*c0, *c1] == [0, 0] {
-            // A message of zeros only has a checksum of ones; of any other both zeros are right.
-            let _ = icmpv4::fill_checksum(behind);
+            // A message of zeros only has a checksum of ones; of any other both zeros are right. The sum itself cannot be
+            // taken here: of a fragment or a quote only a part is there.
+            [*c0, *c1] = [0xff, 0xff];
         }
     }
 

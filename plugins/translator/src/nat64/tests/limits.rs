@@ -114,6 +114,54 @@ fn a_flood_of_syns_leaves_established_sessions_and_other_prefixes_alone() {
     assert_eq!((flood.prefix, flood.sessions, flood.half_open), (host_of(1, 0), 500, 500));
 }
 
+/// A flood of SYNs, each of another /64, displaces its own and not the handshakes of a LAN that has more than one.
+#[test]
+fn a_flood_of_syns_from_many_prefixes_displaces_the_oldest_and_not_the_busiest_lan() {
+    let mut lab = Lab::new(limited(1000, 1000));
+    let mut number = 100;
+    let mut flood = |lab: &mut Lab, count: u16| {
+        for _ in 0..count {
+            number += 1;
+            lab.out(Protocol::Tcp, (host_of(number, 1), number), at(STRANGER, 80)).unwrap();
+        }
+    };
+    flood(&mut lab, 1000);
+    lab.skip(secs(1));
+    let lan: Vec<_> = (0..40)
+        .map(|n| {
+            let from = (host_of(1, n), 5000);
+            (from, lab.out(Protocol::Tcp, from, at(SERVER, 80)).unwrap())
+        })
+        .collect();
+    lab.skip(secs(1));
+    flood(&mut lab, 500);
+    for (from, public) in lan {
+        lab.back_tcp(Protocol::Tcp, at(SERVER, 80), public, Some(SYN_ACK)).unwrap();
+        assert_eq!(lab.out_tcp(Protocol::Tcp, from, at(SERVER, 80), Some(ACK)), Ok(public));
+    }
+    assert_eq!((lab.table.len(), lab.table.stats().counters.evicted), (1000, 540));
+}
+
+/// Up to the floor a /64 is like any other; above it, it gives way first though its sessions are younger.
+#[test]
+fn a_prefix_gives_way_first_from_the_65th_half_open_session_on() {
+    for (count, left) in [(64, 64), (65, 64), (80, 64)] {
+        let mut lab = Lab::new(limited(400, 400));
+        for n in 0..400 - count {
+            lab.out(Protocol::Tcp, (host_of(100 + n, 1), 1), at(STRANGER, 80)).unwrap();
+        }
+        lab.skip(secs(1));
+        for n in 0..count {
+            lab.out(Protocol::Tcp, (host_of(1, 1), n), at(STRANGER, 80)).unwrap();
+        }
+        for n in 0..16 {
+            assert!(lab.udp((host_of(5000 + n, 1), 1), at(SERVER, 80)).is_ok());
+        }
+        let top = lab.table.top(1)[0];
+        assert_eq!((top.prefix, top.half_open), (host_of(1, 0), left), "of {count}");
+    }
+}
+
 #[test]
 fn established_and_udp_sessions_never_give_way() {
     let mut lab = Lab::new(limited(20, 20));

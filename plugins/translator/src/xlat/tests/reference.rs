@@ -287,7 +287,7 @@ pub fn error_to_four(error: &ErrorParts, stateful: bool) -> Option<Vec<u8>> {
     let mut rest = [0; 4];
     let value = u32::from_be_bytes(error.rest);
     match (error.kind, error.code) {
-        (2, 0) => rest[2..].copy_from_slice(&(value.saturating_sub(20).min(1480) as u16).to_be_bytes()),
+        (2, 0) => rest[2..].copy_from_slice(&((value.max(1280) - 20).min(1480) as u16).to_be_bytes()),
         (4, 0) => {
             rest[0] = match value {
                 0 => 0,

@@ -101,6 +101,30 @@ fn s3_5_a_refusal_is_told_to_the_sender_where_it_may_know() {
 }
 
 #[test]
+fn rfc5382_req4_a_syn_that_may_not_come_in_is_dropped_without_a_word() {
+    for refusal in [Refusal::NoMapping, Refusal::Filtered] {
+        let mut path = stateful();
+        path.sessions_mut().unwrap().refusal = Some(refusal);
+        nothing(&mut path, &in4(6).packet(&tcp(FROM4, (80, 2), 2, &[], b"")));
+        assert_eq!(path.counters().dropped(refusal.into()), 1);
+        assert_eq!(path.counters().icmp_errors_withheld, 1);
+    }
+}
+
+#[test]
+fn a_scan_of_the_pool_does_not_use_up_what_tells_senders_of_the_mtu() {
+    let mut path = stateful();
+    path.sessions_mut().unwrap().refusal = Some(Refusal::NoMapping);
+    let scan = in4(17).packet(&udp(FROM4, 1, 2, b"x"));
+    while path.counters().icmp_errors_limited == 0 {
+        run(&mut path, &scan);
+    }
+    path.sessions_mut().unwrap().refusal = None;
+    let large = in4(17).packet(&udp(FROM4, 1, 2, &[7; 1465]));
+    assert_eq!(beside(&mut path, &large)[20..22], [3, 4], "fragmentation needed");
+}
+
+#[test]
 fn s3_5_packets_from_inside_the_prefix_or_the_pool_or_for_neither_are_dropped() {
     let mut path = stateful();
     let inside = Ip6 { source: embedded(SERVER), ..out6(17) };
