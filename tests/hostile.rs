@@ -121,7 +121,7 @@ fn hostile_packets_are_counted_under_their_reason_and_none_reaches_a_host() -> R
         format!("{sent} ICMPv6 errors, {allowed} allowed")
     })?;
     let pings = pings.join().unwrap()?;
-    ensure(lost_percent(&pings).is_some_and(|lost| lost <= MAX_LOST), || pings.clone())?;
+    ensure(pings.contains(" 0% packet loss"), || pings.clone())?;
     let plugin = scene.plugin()?;
     ensure(plugin["state"] == "ready" && plugin["restarts"] == 0, || plugin.to_string())?;
     let now = plugin["memory_bytes"].as_u64().unwrap();
@@ -187,7 +187,8 @@ fn random_bytes_are_dropped_and_each_is_counted() -> Result {
     scene.host.run(&format!("ping -n -c 3 -i 0.2 -W 2 {FAR_SIDE}"))
 }
 
-/// Percent of the pings beside a storm that may be lost: a burst can fill the socket's queue just when one comes.
+/// Percent of the pings beside the storm of ICMP errors that may be lost: it is not paced, and can fill the socket's queue
+/// just when a ping comes.
 const MAX_LOST: f64 = 2.0;
 
 /// The share of lost packets in what `ping` says at the end.
