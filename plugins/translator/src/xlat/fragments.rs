@@ -5,7 +5,8 @@
 //! covers its length, so the first fragment of an ICMP message waits for the last one.
 //!
 //! Everything is bounded: datagrams ([`MAX_DATAGRAMS`]), waiting bytes ([`MAX_HELD`], [`MAX_HELD_EACH`]), fragments of
-//! one datagram ([`MAX_PIECES`]), and time ([`FRAGMENT_MIN`]). What exceeds a bound is dropped and counted.
+//! one datagram ([`MAX_PIECES`]), and time ([`FRAGMENT_MIN`]). Of datagrams, and of bytes of all of them, the oldest are
+//! forgotten for the newest; what exceeds another bound is dropped. Both are counted.
 
 use super::counters::Reason;
 use super::headers::Fragment;

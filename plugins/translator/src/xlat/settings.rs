@@ -7,7 +7,7 @@ use crate::pref64::Pref64;
 use portreeve_packet::time::Instant;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// ICMP errors per second by default, for each family.
+/// ICMP errors per second by default, for each family; and as many again that tell how large a packet may be.
 pub const ERRORS_PER_SECOND: u32 = 100;
 /// ICMP errors sent at once by default (RFC 4443 section 2.4(f)): a few dozen hosts may learn a new MTU together.
 pub const ERROR_BURST: u32 = 50;
@@ -68,7 +68,7 @@ pub struct Settings {
     pub copy_traffic_class: bool,
     /// IPv4 addresses that are never translated by the prefix, beside loopback, multicast, 0/8, 240/4 and link-local.
     pub deny4: Vec<Prefix4>,
-    /// ICMP errors of our own per second, for each family; 0 withholds them all.
+    /// ICMP errors of our own per second, for each family, those about sizes apart; 0 withholds them all.
     pub errors_per_second: u32,
     /// How many of them at once, but no more than in a second.
     pub error_burst: u32,
