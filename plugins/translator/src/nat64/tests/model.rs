@@ -18,8 +18,17 @@ type HostKey = (Protocol, Ipv6Addr, u16);
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     state: Option<State>,
-    /// The lifetime ends here at the earliest, and [`GRAIN`] later at the latest.
+    /// The lifetime ends here at the earliest, and `late` later at the latest.
     expires: Instant,
+    /// A [`GRAIN`] for each lifetime that was rounded up since the last packet, and one for the rounding of the clock.
+    late: Duration,
+}
+
+impl Entry {
+    /// A lifetime that a packet began.
+    fn until(state: Option<State>, expires: Instant) -> Self {
+        Self { state, expires, late: GRAIN + GRAIN }
+    }
 }
 
 /// Sessions and mappings by whole keys.
@@ -39,10 +48,10 @@ enum Life {
 }
 
 impl Model {
-    fn life(expires: Instant, now: Instant) -> Life {
-        if now <= expires {
+    fn life(entry: &Entry, now: Instant) -> Life {
+        if now <= entry.expires {
             Life::Alive
-        } else if now >= expires + GRAIN + GRAIN {
+        } else if now >= entry.expires + entry.late {
             Life::Over
         } else {
             Life::Unsure
@@ -61,14 +70,15 @@ impl Model {
     fn sweep(&mut self, now: Instant) -> bool {
         let mut sure = true;
         let trans = self.settings.timeouts.tcp_transitory;
-        self.sessions.retain(|_, entry| match Self::life(entry.expires, now) {
+        self.sessions.retain(|_, entry| match Self::life(entry, now) {
             Life::Alive => true,
             life => {
                 sure &= life == Life::Over;
                 if entry.state == Some(State::Established) {
                     entry.state = Some(State::Trans);
                     entry.expires = entry.expires + trans;
-                    let later = Self::life(entry.expires, now);
+                    entry.late += GRAIN;
+                    let later = Self::life(entry, now);
                     sure &= later != Life::Unsure;
                     later != Life::Over
                 } else {
@@ -112,14 +122,13 @@ impl Model {
         let lifetime = self.lifetime(key.0.0);
         let Some(entry) = self.sessions.get_mut(&key) else { panic!("{key:?}") };
         match entry.state {
-            None => entry.expires = now + lifetime,
+            None => *entry = Entry::until(None, now + lifetime),
             Some(state) => {
                 let (next, lifetime) = step(state, event);
-                entry.state = Some(next);
                 match lifetime {
-                    Lifetime::Keep => {}
-                    Lifetime::Established => entry.expires = now + est,
-                    Lifetime::Transitory => entry.expires = now + trans,
+                    Lifetime::Keep => entry.state = Some(next),
+                    Lifetime::Established => *entry = Entry::until(Some(next), now + est),
+                    Lifetime::Transitory => *entry = Entry::until(Some(next), now + trans),
                 }
             }
         }
@@ -128,7 +137,7 @@ impl Model {
     fn begin(&mut self, key: (HostKey, Ipv4Addr, u16), state: State, now: Instant) {
         let protocol = key.0.0;
         let state = (protocol == Protocol::Tcp).then_some(state);
-        self.sessions.insert(key, Entry { state, expires: now + self.lifetime(protocol) });
+        self.sessions.insert(key, Entry::until(state, now + self.lifetime(protocol)));
     }
 
     fn outbound(&mut self, flow: &Outbound, tcp: TcpFlags, said: Result<Endpoint4, Refusal>, now: Instant) {
@@ -282,7 +291,7 @@ fn compare(lab: &Lab, model: &Model) {
         let view = &shown[key];
         assert_eq!(view.state, entry.state);
         let left = entry.expires.since(lab.now);
-        assert!(view.remaining >= left && view.remaining <= left + GRAIN + GRAIN, "{view:?} {left:?}");
+        assert!(view.remaining >= left && view.remaining <= left + entry.late, "{view:?} {left:?}");
     }
     if let Some(size) = model.settings.port_block {
         let mut owners = BTreeMap::new();
