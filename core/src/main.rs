@@ -58,7 +58,8 @@ enum Command {
     #[command(after_help = "Example: portreeve metrics | grep radvd")]
     Metrics(Files),
     /// Turn foreign configuration into a router.ron, on stdout; what needs attention goes to stderr, with its line.
-    #[command(after_help = "Example: portreeve import interfaces /etc/network/interfaces > router.ron")]
+    #[command(after_help = "Examples:\n  portreeve import interfaces /etc/network/interfaces > router.ron\n  \
+        ip6tables-save > rules.v6 && portreeve import ip6tables rules.v6 > firewall.ron")]
     Import {
         /// Whose configuration it is.
         format: import::Format,

@@ -38,7 +38,12 @@ fn holds(need: &Need, access: Access<'_>) -> bool {
         (Need::Sysctl(have), Access::Sysctl(want))
         | (Need::Module(have), Access::Module(want))
         | (Need::Resolve(have), Access::Resolve(want))
+        | (Need::NfTables(have), Access::NfTable(want))
+        | (Need::Read(have), Access::Read(want))
         | (Need::Key(have), Access::Key(want)) => have.matches(want),
+        (Need::NfTables(_), Access::AnyNfTable)
+        | (Need::Conntrack, Access::Conntrack)
+        | (Need::Guard, Access::Guard) => true,
         (Need::Ipv4 { protocol, remotes }, Access::Ipv4(want, peers)) => *protocol == want && remotes.contains(peers),
         (Need::Ipv4 { protocol, .. }, Access::AnyIpv4(want)) => *protocol == want,
         (Need::Listen { transport, interfaces, port }, Access::Listen(wanted, name, at)) => {
@@ -116,6 +121,8 @@ fn includes(have: &Need, need: &Need) -> bool {
         (Need::Sysctl(have), Need::Sysctl(want))
         | (Need::Module(have), Need::Module(want))
         | (Need::Resolve(have), Need::Resolve(want))
+        | (Need::NfTables(have), Need::NfTables(want))
+        | (Need::Read(have), Need::Read(want))
         | (Need::Key(have), Need::Key(want)) => have.contains(want),
         (Need::Ipv4 { protocol, remotes }, Need::Ipv4 { protocol: wanted, remotes: peers }) => {
             protocol == wanted && remotes.contains(*peers)

@@ -131,6 +131,14 @@ pub enum Need {
     },
     /// Have packets from this IPv4 prefix leave with the address of the interface they leave by.
     Masquerade(Prefix),
+    /// Have these tables of nf_tables: family, a slash, and the name.
+    NfTables(NamePattern),
+    /// See the connections that the kernel tracks.
+    Conntrack,
+    /// Read these files.
+    Read(NamePattern),
+    /// Have the router closed until the plugin is ready.
+    Guard,
 }
 
 impl Need {
@@ -212,6 +220,16 @@ pub enum Access<'a> {
     Connect(Transport, IpAddr, u16),
     /// Have packets of this prefix masqueraded.
     Masquerade(Prefix),
+    /// Read or change this table of nf_tables.
+    NfTable(&'a str),
+    /// Read or follow some tables of nf_tables.
+    AnyNfTable,
+    /// See the connections that are tracked.
+    Conntrack,
+    /// Read this file.
+    Read(&'a str),
+    /// Have the router closed for a while.
+    Guard,
 }
 
 impl fmt::Display for Access<'_> {
@@ -243,6 +261,11 @@ impl fmt::Display for Access<'_> {
             Self::Listen(transport, name, port) => write!(f, "listen on {name}, {transport} port {port}"),
             Self::Connect(transport, remote, port) => write!(f, "talk {transport} to {remote}, port {port}"),
             Self::Masquerade(source) => write!(f, "masquerade packets from {source}"),
+            Self::NfTable(table) => write!(f, "use the table {table} of nf_tables"),
+            Self::AnyNfTable => f.write_str("use nf_tables"),
+            Self::Conntrack => f.write_str("see tracked connections"),
+            Self::Read(path) => write!(f, "read the file {path}"),
+            Self::Guard => f.write_str("have the router closed"),
             Self::NetlinkSend(family, kind) => write!(f, "send netlink messages of family {family}, type {kind}"),
         }
     }

@@ -74,6 +74,10 @@ fn needs_are_written_in_the_words_that_are_read() {
         connect(Transport::Tcp, "2001:db8::", 32, 853),
         connect(Transport::Udp, "2001:db8::53", 128, 0),
         Need::Masquerade(Prefix::new("192.0.0.4".parse().unwrap(), 30)),
+        Need::NfTables(NamePattern::new("inet/portreeve-*").unwrap()),
+        Need::Conntrack,
+        Need::Read(NamePattern::new("lists/bad.txt").unwrap()),
+        Need::Guard,
     ];
     for need in needs {
         let text = need_to_text(&need);
@@ -82,6 +86,28 @@ fn needs_are_written_in_the_words_that_are_read() {
         assert_eq!(need_from_value(&value, &mut d), Some(need), "{text} {d:?}");
         assert!(d.is_empty());
     }
+}
+
+#[test]
+fn tables_are_granted_by_family_and_name() {
+    let name = |text: &str| NamePattern::new(text).unwrap();
+    let planned = vec![Need::NfTables(name("inet/portreeve-firewall"))];
+    let grants = Grants::new(planned.clone(), vec![Need::NfTables(name("inet/*"))], Policy::Manifest);
+    assert!(grants.beyond_manifest().is_empty());
+    assert_eq!(grants.check(Access::NfTable("inet/portreeve-firewall")), Ok(()));
+    for other in ["inet/portreeve-firewall2", "ip/portreeve-firewall", "inet/filter", "portreeve-firewall"] {
+        assert_eq!(grants.check(Access::NfTable(other)), Err(Denied::NotPlanned), "{other}");
+    }
+    assert_eq!(grants.check(Access::AnyNfTable), Ok(()));
+    assert!(grants.check(Access::Conntrack).is_err() && grants.check(Access::Guard).is_err());
+}
+
+#[test]
+fn a_need_without_anything_behind_it_takes_no_parentheses() {
+    let mut d = portreeve_config::Diagnostics::new();
+    let value = portreeve_config::Value::root("Guard(1)", &mut d).unwrap();
+    assert_eq!(need_from_value(&value, &mut d), None);
+    assert!(d.has_errors());
 }
 
 fn connect(transport: Transport, address: &str, length: u8, port: u16) -> Need {

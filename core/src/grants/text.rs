@@ -11,7 +11,7 @@ use portreeve_network::{Family, Prefix};
 
 use super::{FactKind, Need, Pattern, Transport};
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 23] = [
     "Links",
     "Icmpv6",
     "Publish",
@@ -31,6 +31,10 @@ const NAMES: [&str; 19] = [
     "Udp",
     "Tcp",
     "Masquerade",
+    "NfTables",
+    "Conntrack",
+    "Read",
+    "Guard",
 ];
 
 /// Writes a need so that it can be pasted into `allow`.
@@ -70,6 +74,10 @@ pub fn need_to_text(need: &Need) -> String {
             format!("{}(connect: \"{remotes}:{}\")", word(*transport), port_to_text(*port))
         }
         Need::Masquerade(source) => format!("Masquerade(\"{source}\")"),
+        Need::NfTables(tables) => format!("NfTables(\"{tables}\")"),
+        Need::Conntrack => "Conntrack".to_owned(),
+        Need::Read(path) => format!("Read(\"{path}\")"),
+        Need::Guard => "Guard".to_owned(),
         Need::Netlink { family, send } => {
             let send = send.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
             format!("Netlink(family: {family}, send: [{send}])")
@@ -110,6 +118,10 @@ pub fn need_from_value(value: &Value<'_>, d: &mut Diagnostics) -> Option<Need> {
         "Module" => other_name(&inner(value, d)?, d).map(Need::Module),
         "Resolve" => other_name(&inner(value, d)?, d).map(Need::Resolve),
         "Key" => other_name(&inner(value, d)?, d).map(Need::Key),
+        "NfTables" => other_name(&inner(value, d)?, d).map(Need::NfTables),
+        "Read" => other_name(&inner(value, d)?, d).map(Need::Read),
+        "Conntrack" => bare(value, d).then_some(Need::Conntrack),
+        "Guard" => bare(value, d).then_some(Need::Guard),
         "Create" => {
             let mut fields = value.fields(d)?;
             let interfaces = fields.require("interfaces", d).and_then(|v| pattern(&v, d));
@@ -224,6 +236,15 @@ impl FromStr for ConnectTo {
         })?;
         Ok(Self(prefix, port))
     }
+}
+
+/// Nothing behind the name.
+fn bare(value: &Value<'_>, d: &mut Diagnostics) -> bool {
+    let bare = value.name().is_some_and(|name| name.span == value.span());
+    if !bare {
+        d.error_with_hint(value.span(), "expected nothing behind the name", "remove the parentheses");
+    }
+    bare
 }
 
 /// The one unnamed value in `Name(value)`.

@@ -23,5 +23,8 @@ wasmtime::component::bindgen!({
         "portreeve:plugin/tcp.listener": crate::host::tcp::ListenerHandle,
         "portreeve:plugin/tcp.connection": crate::host::tcp::ConnectionHandle,
         "portreeve:plugin/netlink.socket": crate::host::netlink::NetlinkHandle,
+        "portreeve:plugin/netfilter.dump": crate::host::netfilter::DumpHandle,
+        "portreeve:plugin/netfilter.watch": crate::host::netfilter::WatchHandle,
+        "portreeve:plugin/files.file": crate::host::files::FileHandle,
     },
 });

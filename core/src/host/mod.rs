@@ -10,11 +10,13 @@ mod counted;
 pub mod facts;
 mod inet;
 mod instance;
+pub mod files;
 pub mod ipv4;
 pub mod links;
 mod log;
 pub mod metrics;
 mod names;
+pub mod netfilter;
 pub mod netlink;
 pub mod network;
 mod random;
@@ -27,7 +29,7 @@ mod types;
 pub mod udp;
 mod wasi;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime};
@@ -54,9 +56,9 @@ pub use wasi::ALLOWED_IMPORTS as WASI_IMPORTS;
 /// The version of the WIT package that is served: major, minor, patch.
 pub const WIT_VERSION: (u64, u64, u64) = (0, 1, 0);
 /// The interfaces of the package that a plugin may import.
-pub const WIT_IMPORTS: [&str; 16] = [
-    "types", "clock", "random", "log", "metrics", "links", "network", "raw-ip", "tun", "udp", "tcp", "netlink",
-    "names", "storage", "facts", "instance",
+pub const WIT_IMPORTS: [&str; 18] = [
+    "types", "clock", "random", "log", "metrics", "links", "network", "raw-ip", "tun", "udp", "tcp", "netlink", "netfilter",
+    "files", "names", "storage", "facts", "instance",
 ];
 
 /// Calls that may wait at the host beside one for each handle: sleeps, mostly.
@@ -76,10 +78,13 @@ pub struct Shared {
     pub storage: Arc<StorageStore>,
     /// Brings the network to what plugins state.
     pub reconciler: Reconciler,
+    /// Where files that sections name are looked for: the directory of router.ron.
+    pub files: PathBuf,
 }
 
 impl Shared {
-    /// Nothing stored yet; what lasts until the machine stops lies in `state`, what lasts longer in `flash`.
+    /// Nothing stored yet; what lasts until the machine stops lies in `state`, what lasts longer in `flash`, where files are
+    /// looked for as well.
     #[must_use]
     pub fn new(kernel: Arc<dyn Kernel>, logs: LogStore, state: &Path, flash: &Path) -> Self {
         Self {
@@ -89,6 +94,7 @@ impl Shared {
             metrics: MetricStore::default(),
             facts: FactStore::default(),
             storage: Arc::new(StorageStore::new(state.join("storage"), flash.join("storage"))),
+            files: flash.to_path_buf(),
         }
     }
 }
@@ -111,6 +117,8 @@ pub struct State {
     grants: watch::Receiver<Arc<Grants>>,
     report: Box<dyn Fn(Report) + Send>,
     handles: ResourceTable,
+    /// Of nf_tables, once it was asked for.
+    transactions: netfilter::Transactions,
     /// Handles of metrics, which are many and cheap, apart from those of sockets and watches.
     series: ResourceTable,
     /// What there is at once: calls of the guest that wait here, among others.
@@ -160,6 +168,7 @@ impl State {
             grants: purpose.grants,
             report: purpose.report,
             handles,
+            transactions: None,
             series,
             counts: Counts::default(),
             max_calls: purpose.limits.handles + SPARE_CALLS,

@@ -4,9 +4,12 @@
 //! over: nothing is dropped in silence. It touches no system: files come through closures, so that tests give it
 //! directories of fixtures, and its result is text that a person reads before it is put in force.
 //!
-//! Map: [`interfaces`] reads Debian's `/etc/network/interfaces`; this file has what importers share.
+//! Map: [`interfaces`] reads Debian's `/etc/network/interfaces`, [`iptables`] what `iptables-save` and `ip6tables-save`
+//! print; this file and `ron`, which writes RON, are what importers share.
 
 pub mod interfaces;
+pub mod iptables;
+mod ron;
 #[cfg(test)]
 mod tests;
 

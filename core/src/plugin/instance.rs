@@ -103,6 +103,8 @@ pub enum Ended {
     Stopped,
     /// A trap, a limit, or `run` returned by itself: the reason in a line.
     Crashed(String),
+    /// It gave up on its section after all, for these reasons; spans are within the section's text.
+    Refused(Vec<Diagnostic>),
 }
 
 /// A running instance as the rest of the core holds it. Dropping it throws the instance away.
@@ -249,8 +251,7 @@ async fn live(
         Ok(Ok(())) => Ended::Crashed("it returned from `run` without being asked to".to_owned()),
         Ok(Err(Failure::Other(text))) => Ended::Crashed(format!("it gave up: {text}")),
         Ok(Err(Failure::Config(list))) => {
-            let first = list.first().map_or("no reason given", |d| d.message.as_str());
-            Ended::Crashed(format!("it refused its planned section: {first}"))
+            Ended::Refused(list)
         }
         Err(error) => {
             tracing::debug!(plugin = %start.plugin, trap = ?error, "guest backtrace");

@@ -206,6 +206,10 @@ fn needs_in(needs: Vec<wit::Need>) -> Result<Vec<Need>, LoadError> {
             wit::Need::UdpConnect(n) => connect(Transport::Udp, n),
             wit::Need::TcpConnect(n) => connect(Transport::Tcp, n),
             wit::Need::Masquerade(source) => Need::Masquerade(prefix(source)),
+            wit::Need::NfTables(text) => Need::NfTables(other_name(&text)?),
+            wit::Need::Conntrack => Need::Conntrack,
+            wit::Need::Read(text) => Need::Read(other_name(&text)?),
+            wit::Need::Guard => Need::Guard,
             wit::Need::Netlink(n) => Need::Netlink { family: n.family, send: n.send.into_iter().collect() },
         })
     };

@@ -2,7 +2,8 @@
 //!
 //! A plugin whose section changed is asked to change over while it runs; one whose component or limits
 //! changed is started anew; what did not change sees nothing. During a change-over the grants of both
-//! sections hold; afterwards those of the new one alone.
+//! sections hold; afterwards those of the new one alone. A plugin that refuses the new section, as when the kernel does,
+//! goes on with the old one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::sys::linux::process;
 pub(super) struct Entry {
     /// What runs, or would.
     pub ready: Option<ReadyPlugin>,
+    /// What it is changing over from: in force again if the plugin refuses the new section.
+    pub before: Option<Box<ReadyPlugin>>,
     /// Why its component cannot be used; what ran before goes on.
     pub failed: Option<String>,
     /// The component's file.
@@ -55,6 +58,8 @@ impl Core {
         self.shared.logs.remove_all(name);
         self.shared.facts.remove_all(name);
         self.shared.metrics.remove_all(name);
+        self.unguard(name);
+        self.tidy_tables();
         let (shared, name) = (self.shared.clone(), name.to_owned());
         tokio::spawn(async move { shared.reconciler.release(&name).await });
     }
@@ -79,13 +84,14 @@ impl Core {
                 let changing = old.as_ref().is_some_and(|entry| entry.changing);
                 let ready = old.and_then(|entry| entry.ready);
                 let failed = Some(reason);
-                self.entries.insert(name, Entry { ready, failed, component: plugin.component, changing });
+                let before = None;
+                self.entries.insert(name, Entry { ready, before, failed, component: plugin.component, changing });
                 return;
             }
         };
         let changing = old.as_ref().is_some_and(|entry| entry.changing);
-        let old = old.and_then(|entry| entry.ready);
-        let entry = Entry { ready: Some(new.clone()), failed: None, component: plugin.component, changing };
+        let (old, before) = old.map_or((None, None), |entry| (entry.ready, entry.before));
+        let entry = Entry { ready: Some(new.clone()), before, failed: None, component: plugin.component, changing };
         self.entries.insert(name.clone(), entry);
         match old {
             None => self.supervisor.start(&name, now),
@@ -118,6 +124,7 @@ impl Core {
         self.set_grants(name, old.grants.union_of_plans(&new.grants));
         if let Some(entry) = self.entries.get_mut(name) {
             entry.changing = true;
+            entry.before = Some(Box::new(old.clone()));
         }
         let asked_for = Box::new(new.clone());
         let run = self.supervisor.view(name).map_or(0, |view| view.run);
@@ -127,15 +134,11 @@ impl Core {
         let (news, plugin) = (self.news.0.clone(), name.to_owned());
         tokio::spawn(async move {
             let result = match asked {
-                false => Err("it takes no requests".to_owned()),
+                false => Err(Failure::Other("it takes no requests".to_owned())),
                 true => match tokio::time::timeout(ANSWER_WITHIN, replied).await {
-                    Ok(Ok(Ok(()))) => Ok(()),
-                    Ok(Ok(Err(Failure::Other(reason)))) => Err(reason),
-                    Ok(Ok(Err(Failure::Config(list)))) => {
-                        Err(list.first().map_or_else(String::new, |d| d.message.clone()))
-                    }
-                    Ok(Err(_)) => Err("it ended meanwhile".to_owned()),
-                    Err(_) => Err("it did not answer within 10 s".to_owned()),
+                    Ok(Ok(answer)) => answer,
+                    Ok(Err(_)) => Err(Failure::Other("it ended meanwhile".to_owned())),
+                    Err(_) => Err(Failure::Other("it did not answer within 10 s".to_owned())),
                 },
             };
             let _ = news.send(News::Reconfigured { plugin, run, asked: asked_for, result });
@@ -147,7 +150,7 @@ impl Core {
         plugin: &str,
         run: u64,
         asked: &ReadyPlugin,
-        result: Result<(), String>,
+        result: Result<(), Failure>,
     ) {
         // Removed, ended, or started anew with the newest section meanwhile: then nothing is left to do.
         let works =
@@ -157,6 +160,7 @@ impl Core {
         }
         let Some(entry) = self.entries.get_mut(plugin) else { return };
         entry.changing = false;
+        let before = entry.before.take();
         let Some(wanted) = entry.ready.clone() else { return };
         match result {
             Ok(()) if asked.config.section.value != wanted.config.section.value => {
@@ -165,8 +169,25 @@ impl Core {
             Ok(()) => {
                 tracing::info!(plugin, "plugin reconfigured");
                 self.set_grants(plugin, wanted.grants);
+                self.tidy_tables();
             }
-            Err(reason) => {
+            Err(Failure::Config(list)) => {
+                let Some(before) = before else { return };
+                let text = asked.render(list);
+                self.refuse(&text);
+                if let Some(entry) = self.entries.get_mut(plugin) {
+                    entry.ready = Some((*before).clone());
+                }
+                self.set_grants(plugin, before.grants.clone());
+                // Another section was put in force meanwhile.
+                if asked.config.section.value != wanted.config.section.value {
+                    if let Some(entry) = self.entries.get_mut(plugin) {
+                        entry.ready = Some(wanted.clone());
+                    }
+                    self.reconfigure(plugin, &before, &wanted);
+                }
+            }
+            Err(Failure::Other(reason)) => {
                 tracing::warn!(plugin, reason, "plugin did not change over, starting it anew");
                 self.supervisor.restart(plugin, Instant::now());
             }

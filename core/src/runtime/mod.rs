@@ -3,17 +3,19 @@
 //! Order of start: log, kernel, control socket, plan of the whole configuration, plugins. A plan with errors
 //! ends the start before anything is touched. Order of the end: all plugins wind up together, what waits for
 //! flash is written, the socket goes. `planning` turns router.ron into a [`Plan`], `apply` moves from one plan to
-//! the next, `status` says how things stand; this file is the loop between them.
+//! the next, `tables` closes the router until its firewall stands, `status` says how things stand; this file is the loop between them.
 
 mod apply;
 pub mod options;
 pub mod planning;
 mod status;
+mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portreeve_config::Diagnostic;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,7 +25,7 @@ use crate::config::{ReadError, Source};
 use crate::control::protocol::{ControlError, QueryReply};
 use crate::control::server::{self, Request, Service};
 use crate::host::Shared;
-use crate::plugin::instance::{Command, Ended, Event, Instance, Start, What};
+use crate::plugin::instance::{Command, Ended, Event, Failure, Instance, Start, What};
 use crate::plugin::{Loader, PluginEngine};
 use crate::stores::logs::LogStore;
 use crate::supervisor::{Action, Supervisor};
@@ -97,7 +99,7 @@ enum News {
     /// A new plan stands, or router.ron cannot be read.
     Planned(Result<Box<Plan>, String>),
     /// A plugin changed over, or failed to.
-    Reconfigured { plugin: String, run: u64, asked: Box<ReadyPlugin>, result: Result<(), String> },
+    Reconfigured { plugin: String, run: u64, asked: Box<ReadyPlugin>, result: Result<(), Failure> },
     /// A plugin answered a query in time, or left it without an answer.
     Queried { plugin: String, run: u64, answered: bool },
 }
@@ -125,6 +127,8 @@ struct Core {
     told_status: String,
     /// Queries in a row that the present run of a plugin left without an answer.
     unanswered: BTreeMap<String, (u64, u32)>,
+    /// Plugins that keep the router closed until they are ready.
+    guarded: BTreeSet<String>,
 }
 
 struct Signals {
@@ -152,7 +156,9 @@ impl Core {
         let source = Source::read(&options.config)?;
         let kernel = LinuxKernel::start().await.map_err(os("read links from the kernel (route netlink)"))?;
         let kernel: Arc<dyn Kernel> = Arc::new(kernel);
-        let shared = Arc::new(Shared::new(kernel, logs.clone(), &options.state, &options.flash));
+        let mut shared = Shared::new(kernel, logs.clone(), &options.state, &options.flash);
+        shared.files = options.directory().to_path_buf();
+        let shared = Arc::new(shared);
         let engine = PluginEngine::new().map_err(StartError::Engine)?;
         let loader = Loader::new(engine, options.open_cache()).map_err(StartError::Engine)?;
         let plan = tokio::select! {
@@ -192,10 +198,13 @@ impl Core {
             told_ready: false,
             told_status: String::new(),
             unanswered: BTreeMap::new(),
+            guarded: BTreeSet::new(),
         };
         let named = plan.plugins.iter().map(|plugin| plugin.config.name.value.clone()).collect();
         core.shared.reconciler.keep_only(&named).await;
+        core.close_for(&plan).await;
         core.apply(plan);
+        core.tidy_tables();
         process::release_free_memory();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -217,7 +226,7 @@ impl Core {
             let deadline = self.supervisor.poll_timeout();
             tokio::select! {
                 Some(event) = self.events.1.recv() => self.handle_event(event),
-                Some(news) = self.news.1.recv() => self.handle_news(news),
+                Some(news) = self.news.1.recv() => self.handle_news(news).await,
                 Some(request) = self.requests.recv() => self.handle_request(request),
                 _ = self.signals.hup.recv() => self.reload(),
                 _ = self.signals.term.recv() => if self.stop("SIGTERM") { break },
@@ -268,14 +277,14 @@ impl Core {
         });
     }
 
-    fn handle_news(&mut self, news: News) {
+    async fn handle_news(&mut self, news: News) {
         if self.stopping {
             return;
         }
         match news {
             News::Planned(plan) => {
                 let again = self.planning.take().unwrap_or(false);
-                self.handle_plan(plan);
+                self.handle_plan(plan).await;
                 process::release_free_memory();
                 if again {
                     self.reload();
@@ -286,7 +295,7 @@ impl Core {
         }
     }
 
-    fn handle_plan(&mut self, plan: Result<Box<Plan>, String>) {
+    async fn handle_plan(&mut self, plan: Result<Box<Plan>, String>) {
         let refused = match plan {
             Ok(plan) => {
                 let complaints = plan.render();
@@ -295,15 +304,35 @@ impl Core {
                     complaints
                 } else {
                     self.config_error = None;
+                    self.close_for(&plan).await;
                     self.apply(*plan);
                     return;
                 }
             }
             Err(text) => text,
         };
-        let first = refused.lines().find(|line| line.contains(": error: ")).or(refused.lines().next()).unwrap_or("");
+        self.refuse(&refused);
+    }
+
+    /// What was put in force last is not in force after all.
+    fn refuse(&mut self, complaints: &str) {
+        let first = first_error(complaints);
         tracing::error!(reason = first, "the new configuration is refused, the old one stays in force");
-        self.config_error = Some(refused.trim_end().to_owned());
+        self.config_error = Some(complaints.trim_end().to_owned());
+    }
+
+    /// A plugin that was just started refuses its section; the reason in a line.
+    fn refused(&mut self, plugin: &str, list: Vec<Diagnostic>) -> String {
+        let Some(ready) = self.entries.get(plugin).and_then(|entry| entry.ready.as_ref()) else {
+            return "it refused its planned section".to_owned();
+        };
+        let complaints = ready.render(list);
+        let reason = format!("it refused its planned section: {}", first_error(&complaints));
+        if self.config_error.as_deref() != Some(complaints.trim_end()) {
+            self.shared.logs.print(complaints.clone());
+            self.config_error = Some(complaints.trim_end().to_owned());
+        }
+        reason
     }
 
     /// Obeys the supervisor.
@@ -358,6 +387,7 @@ impl Core {
             What::Ready => {
                 tracing::info!(%plugin, run, "plugin ready");
                 self.supervisor.handle_ready(&plugin, run, now);
+                self.unguard(&plugin);
             }
             What::Degraded(reason) => {
                 tracing::warn!(%plugin, run, reason, "plugin degraded");
@@ -372,6 +402,7 @@ impl Core {
         let crash = match ended {
             Ended::Stopped => None,
             Ended::Crashed(reason) => Some(reason),
+            Ended::Refused(list) => Some(self.refused(plugin, list)),
         };
         match self.supervisor.handle_ended(plugin, run, crash, now) {
             None => tracing::info!(plugin, run, "plugin ended"),
@@ -517,4 +548,9 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// The first error among printed complaints.
+fn first_error(complaints: &str) -> &str {
+    complaints.lines().find(|line| line.contains(": error: ")).or(complaints.lines().next()).unwrap_or("")
 }

@@ -42,7 +42,7 @@ impl Options {
     ) -> Self {
         let config = config.unwrap_or_else(|| CONFIG.into());
         let state = state.unwrap_or_else(|| STATE.into());
-        let beside = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let beside = directory_of(&config);
         Self {
             flash: flash.unwrap_or_else(|| beside.join(FLASH)),
             control: control.unwrap_or_else(|| state.join(SOCKET)),
@@ -50,6 +50,12 @@ impl Options {
             config,
             state,
         }
+    }
+
+    /// Where router.ron lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        directory_of(&self.config)
     }
 
     /// The compile cache on flash, or in the state directory if flash cannot be written.
@@ -79,4 +85,8 @@ mod tests {
         let o = Options::new(Some("r.ron".into()), None, None, None, None);
         assert_eq!((o.flash.as_path(), o.plugins.as_path()), (Path::new("./portreeve"), Path::new(PLUGINS)));
     }
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

@@ -16,7 +16,7 @@ use crate::plugin::{Judgement, LoadError, Loaded, Loader, Manifest};
 /// What a configuration comes to.
 pub struct Plan {
     /// The text.
-    pub source: Source,
+    pub source: Arc<Source>,
     /// What concerns the machine.
     pub system: System,
     /// The plugins in the order of the file.
@@ -38,6 +38,8 @@ pub struct PlannedPlugin {
 /// A plugin that can be started.
 #[derive(Clone)]
 pub struct ReadyPlugin {
+    /// The text that it is an entry of.
+    pub source: Arc<Source>,
     /// Its entry.
     pub config: PluginConfig,
     /// Its component.
@@ -48,6 +50,20 @@ pub struct ReadyPlugin {
     pub planned: Planned,
     /// What it may touch.
     pub grants: Grants,
+}
+
+impl ReadyPlugin {
+    /// What the plugin has against its section, printed against the text.
+    #[must_use]
+    pub fn render(&self, list: Vec<Diagnostic>) -> String {
+        let mut d = Diagnostics::new();
+        if list.is_empty() {
+            let text = format!("`{}` refuses its section without a reason", self.config.name.value);
+            d.error(self.config.name.span, text);
+        }
+        place_in_file(list, &self.config, &mut d);
+        self.source.render(&d.into_vec())
+    }
 }
 
 impl Plan {
@@ -84,14 +100,15 @@ fn component_error(plugin: &PlannedPlugin) -> Option<Diagnostic> {
 /// Plans the whole of `source`. Components are loaded and judged side by side.
 pub async fn plan(source: Source, options: &Options, loader: &Loader, shared: &Arc<Shared>) -> Plan {
     let mut diagnostics = Diagnostics::new();
+    let source = Arc::new(source);
     let config = parse(&source.text, &mut diagnostics);
     let tasks: Vec<_> = config
         .plugins
         .into_iter()
         .map(|plugin| {
             let component = plugin.component_path(&options.config, &options.plugins);
-            let (loader, shared) = (loader.clone(), shared.clone());
-            spawn_blocking(move || plan_plugin(plugin, component, &loader, shared))
+            let (loader, shared, source) = (loader.clone(), shared.clone(), source.clone());
+            spawn_blocking(move || plan_plugin(source, plugin, component, &loader, shared))
         })
         .collect();
     let mut plugins = Vec::new();
@@ -109,6 +126,7 @@ pub async fn plan(source: Source, options: &Options, loader: &Loader, shared: &A
 }
 
 fn plan_plugin(
+    source: Arc<Source>,
     config: PluginConfig,
     component: std::path::PathBuf,
     loader: &Loader,
@@ -130,7 +148,7 @@ fn plan_plugin(
     let ready = judgement.planned.map(|planned| {
         let grants = Grants::new(planned.needs.clone(), judgement.manifest.needs.clone(), policy(&config));
         warn_of_denials(&grants, &config, &mut d);
-        Box::new(ReadyPlugin { config: config.clone(), loaded, manifest: judgement.manifest, planned, grants })
+        Box::new(ReadyPlugin { source, config: config.clone(), loaded, manifest: judgement.manifest, planned, grants })
     });
     (PlannedPlugin { config, component, outcome: Ok(ready) }, d.into_vec())
 }

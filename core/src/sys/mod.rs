@@ -9,6 +9,7 @@ pub mod frames;
 pub mod inet;
 pub mod links;
 pub mod linux;
+pub mod netfilter;
 pub mod network;
 pub mod precompiled;
 
@@ -22,6 +23,7 @@ use std::task::{Context, Poll};
 use tokio::sync::watch;
 
 pub use inet::{TcpAccept, TcpConnection, UDP_HEADER, UdpHeader, UdpSent, UdpSocket};
+pub use netfilter::{NfTables, Refused};
 pub use links::{Address, Link, LinkTable, Neighbour, Route};
 
 /// A future that can be handed around.
@@ -72,6 +74,29 @@ pub trait Kernel: Send + Sync {
 
     /// Has the kernel masquerade for a plugin so, and no longer otherwise.
     fn set_masquerades(&self, owner: &str, wanted: Vec<network::Masquerade>) -> BoxFuture<'static, network::Changed>;
+
+    /// A socket for transactions of nf_tables.
+    ///
+    /// # Errors
+    /// EPROTONOSUPPORT.
+    fn open_nftables(&self) -> io::Result<Arc<dyn NfTables>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The tables of plugins (those that say so): family, a slash, and the name.
+    fn plugin_tables(&self) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Removes a table of a plugin.
+    fn remove_plugin_table(&self, _table: &str) -> BoxFuture<'static, network::Changed> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Closes the router to all but answers, or opens it again.
+    fn set_guard(&self, _closed: bool) -> BoxFuture<'static, network::Changed> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// A kernel parameter below `net`, named with slashes.
     ///

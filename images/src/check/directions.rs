@@ -37,14 +37,16 @@ fn may_depend(package: &Package, to: &str, target: Option<&str>) -> bool {
     let is_plugin = package.member.as_ref().is_some_and(|directory| directory.starts_with("plugins"));
     match package.name.as_str() {
         "portreeve-tests" => true,
-        "xtask" | "portreeve-config" | "portreeve-packet" => false,
+        "xtask" | "portreeve-config" | "portreeve-nftables" | "portreeve-packet" => false,
         "portreeve-network" => to == "portreeve-config",
-        "portreeve" | "portreeve-sdk" => matches!(to, "portreeve-config" | "portreeve-network"),
+        "portreeve" => matches!(to, "portreeve-config" | "portreeve-network" | "portreeve-nftables"),
+        "portreeve-sdk" => matches!(to, "portreeve-config" | "portreeve-network"),
         name if is_guest(name) => {
-            matches!(to, "portreeve-config" | "portreeve-network" | "portreeve-packet" | "portreeve-sdk")
+            let shared = ["portreeve-config", "portreeve-network", "portreeve-nftables", "portreeve-packet"];
+            to == "portreeve-sdk" || shared.contains(&to)
         }
         _ if is_plugin => match to {
-            "portreeve-config" | "portreeve-network" | "portreeve-packet" => true,
+            "portreeve-config" | "portreeve-network" | "portreeve-nftables" | "portreeve-packet" => true,
             "portreeve-sdk" => target.is_some_and(|target| target.contains("wasm32")),
             _ => false,
         },

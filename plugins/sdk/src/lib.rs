@@ -74,7 +74,7 @@ pub use self::{
         Planned, Report, Severity, StorageNeed, Table, TableRange,
     },
     bindings::portreeve::plugin::{
-        clock, facts, instance, links, metrics, names, netlink, random, raw_ip, storage, types,
+        clock, facts, files, instance, links, metrics, names, netfilter, netlink, random, raw_ip, storage, types,
     },
     convert::{ip, ip_address, ipv6, ipv6_address},
     log::{Level, emit},

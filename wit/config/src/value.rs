@@ -1,9 +1,10 @@
 //! Taking RON text apart without losing places: [`Value`] is a piece of text with its span, [`Fields`] a
 //! struct's fields while they are taken one by one.
 //!
-//! `ron` judges the whole text once and reads the leaves; `split` cuts what lies between into slices of the very text
-//! that was given, so a slice's distance from the start of the text is its span.
+//! `ron` judges the whole text once (unless `check` sees that it is legal) and reads the leaves; `split` cuts what lies
+//! between into slices of the very text that was given, so a slice's distance from the start of the text is its span.
 
+mod check;
 mod split;
 
 use std::borrow::Cow;
@@ -34,6 +35,9 @@ impl<'a> Value<'a> {
     /// gives `None`: what follows it cannot be read with any certainty.
     #[must_use]
     pub fn root(text: &'a str, diagnostics: &mut Diagnostics) -> Option<Self> {
+        if let Some(value) = check::plain(text).and_then(|range| text.get(range)) {
+            return Some(Self { text: value, whole: text });
+        }
         if text.trim().is_empty() {
             diagnostics.error(Span::new(0, 0), "there is nothing here");
             return None;
@@ -70,54 +74,68 @@ impl<'a> Value<'a> {
     /// The identifier before a struct, `Udp` in `Udp(connect: "…")`, or a unit variant as a whole.
     #[must_use]
     pub fn name(&self) -> Option<Spanned<&'a str>> {
-        let length = self.text.bytes().take_while(|&b| b.is_ascii_alphanumeric() || b == b'_').count();
-        let name = &self.text[..length];
-        let starts_as_one = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        starts_as_one.then(|| Spanned::new(name, span_in(self.whole, name)))
+        let name = &self.text[..self.name_length()];
+        (!name.is_empty()).then(|| Spanned::new(name, span_in(self.whole, name)))
+    }
+
+    fn name_length(&self) -> usize {
+        let starts_as_one = self.text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if starts_as_one {
+            self.text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count()
+        } else {
+            0
+        }
     }
 
     /// Takes a struct `(a: 1, b: 2)` or `Name(a: 1)` apart. A unit variant `Name` has no fields.
     #[must_use]
     pub fn fields(&self, diagnostics: &mut Diagnostics) -> Option<Fields<'a>> {
-        let after_name = self.text[self.name().map_or(0, |n| n.value.len())..].trim_start();
+        Some(Fields::new(self.members(diagnostics)?, *self))
+    }
+
+    /// The fields of a struct with their names, in the order of the text: for structs that have many fields of which few
+    /// are written. Who asks reports those it does not know ([`unknown_field`]).
+    #[must_use]
+    pub fn members(&self, diagnostics: &mut Diagnostics) -> Option<Vec<(Spanned<&'a str>, Value<'a>)>> {
+        let after_name = self.text[self.name_length()..].trim_start();
         if after_name.is_empty() && self.name().is_some_and(|n| !matches!(n.value, "true" | "false")) {
-            return Some(Fields::new(Vec::new(), *self));
+            return Some(Vec::new());
         }
         if !after_name.starts_with('(') && !after_name.starts_with('/') {
             diagnostics.error(self.span(), format!("expected fields in parentheses, found {}", self.kind()));
             return None;
         }
-        let parts = split::parts(split::only(after_name));
-        if parts.iter().any(|part| part.key.is_none_or(|key| !is_identifier(key))) {
-            diagnostics.error_with_hint(
-                self.span(),
-                format!("expected named fields, found {}", self.kind()),
-                "write `(name: value, …)`",
-            );
-            return None;
-        }
-        let mut fields: Vec<(&'a str, Value<'a>)> = Vec::new();
-        for (name, value) in parts.into_iter().filter_map(|part| Some((part.key?, part.value))) {
-            if fields.iter().any(|(seen, _)| *seen == name) {
+        let mut fields: Vec<(Spanned<&'a str>, Value<'a>)> = Vec::with_capacity(8);
+        let mut twice = Vec::new();
+        for part in split::parts(without_comments(after_name)) {
+            let Some(name) = part.key.filter(|key| is_identifier(key)) else {
                 diagnostics.error_with_hint(
-                    span_in(self.whole, name),
-                    format!("field `{name}` is given twice"),
-                    "keep one of the two",
+                    self.span(),
+                    format!("expected named fields, found {}", self.kind()),
+                    "write `(name: value, …)`",
                 );
+                return None;
+            };
+            let name = Spanned::new(name, span_in(self.whole, name));
+            if fields.iter().any(|(seen, _)| seen.value == name.value) {
+                twice.push(name);
             } else {
-                fields.push((name, self.inner(value)));
+                fields.push((name, self.inner(part.value)));
             }
         }
-        Some(Fields::new(fields, *self))
+        for Spanned { value: name, span } in twice {
+            diagnostics.error_with_hint(span, format!("field `{name}` is given twice"), "keep one of the two");
+        }
+        Some(fields)
     }
 
     /// The one unnamed value of `Name(value)`; `None` for anything else.
     #[must_use]
     pub fn single(&self) -> Option<Value<'a>> {
         let after_name = self.text[self.name()?.value.len()..].trim_start();
-        let inside = split::only(after_name).starts_with('(').then(|| split::parts(split::only(after_name)))?;
-        match inside[..] {
-            [split::Part { key: None, value }] => Some(self.inner(value)),
+        let mut inside = Some(without_comments(after_name)).filter(|text| text.starts_with('(')).map(split::parts)?;
+        match (inside.next(), inside.next()) {
+            (Some(split::Part { key: None, value }), None) => Some(self.inner(value)),
             _ => None,
         }
     }
@@ -126,7 +144,7 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn list(&self, diagnostics: &mut Diagnostics) -> Vec<Value<'a>> {
         if self.text.starts_with('[') {
-            return split::parts(self.text).into_iter().map(|part| self.inner(part.value)).collect();
+            return split::parts(self.text).map(|part| self.inner(part.value)).collect();
         }
         diagnostics.error_with_hint(
             self.span(),
@@ -151,8 +169,13 @@ impl<'a> Value<'a> {
         let mut seen = HashSet::new();
         for part in split::parts(self.text) {
             let (Some(key), value) = (part.key, part.value) else { continue };
-            let Some(key) = self.inner(key).get::<String>(diagnostics) else {
-                continue;
+            let key = self.inner(key);
+            let key = match key.string() {
+                Some(text) => Spanned::new(text.into_owned(), key.span()),
+                None => match key.get::<String>(diagnostics) {
+                    Some(key) => key,
+                    None => continue,
+                },
             };
             if !seen.insert(key.value.clone()) {
                 diagnostics.error_with_hint(
@@ -230,8 +253,10 @@ impl<'a> Value<'a> {
         None
     }
 
-    /// The string that it is. One without escapes is a slice of the text: most are, and large sections are made of them.
-    fn string(&self) -> Option<Cow<'a, str>> {
+    /// The string that it is; `None` for anything else. One without escapes is a slice of the text: most are, and large
+    /// sections are made of them.
+    #[must_use]
+    pub fn string(&self) -> Option<Cow<'a, str>> {
         let plain = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         match plain.filter(|text| !text.contains(['"', '\\'])) {
             Some(text) => Some(Cow::Borrowed(text)),
@@ -266,13 +291,13 @@ const DURATION_HINT: &str = "write numbers with units, largest first: w d h m s 
 /// unknown, and reported.
 #[derive(Debug)]
 pub struct Fields<'a> {
-    fields: Vec<(&'a str, Value<'a>)>,
+    fields: Vec<(Spanned<&'a str>, Value<'a>)>,
     asked: Vec<&'static str>,
     owner: Value<'a>,
 }
 
 impl<'a> Fields<'a> {
-    fn new(fields: Vec<(&'a str, Value<'a>)>, owner: Value<'a>) -> Self {
+    fn new(fields: Vec<(Spanned<&'a str>, Value<'a>)>, owner: Value<'a>) -> Self {
         Self { fields, asked: Vec::new(), owner }
     }
 
@@ -285,7 +310,7 @@ impl<'a> Fields<'a> {
     /// The field `name`, if it is there.
     pub fn take(&mut self, name: &'static str) -> Option<Value<'a>> {
         self.asked.push(name);
-        let at = self.fields.iter().position(|(field, _)| *field == name)?;
+        let at = self.fields.iter().position(|(field, _)| field.value == name)?;
         Some(self.fields.remove(at).1)
     }
 
@@ -307,13 +332,21 @@ impl<'a> Fields<'a> {
     /// Reports every field that was not asked for.
     pub fn finish(self, diagnostics: &mut Diagnostics) {
         for (name, _) in &self.fields {
-            let hint = did_you_mean(name, self.asked.iter().copied()).map_or_else(
-                || format!("known fields: {}", self.asked.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            diagnostics.error_with_hint(span_in(self.owner.whole, name), format!("unknown field `{name}`"), hint);
+            unknown_field(*name, &self.asked, diagnostics);
         }
     }
+}
+
+/// Reports a field that is none of `known`.
+pub fn unknown_field(name: Spanned<&str>, known: &[&str], diagnostics: &mut Diagnostics) {
+    let hint = did_you_mean(name.value, known.iter().copied())
+        .map_or_else(|| format!("known fields: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+    diagnostics.error_with_hint(name.span, format!("unknown field `{}`", name.value), hint);
+}
+
+/// From the parenthesis on. What may stand before it, or behind its other, is a comment.
+fn without_comments(text: &str) -> &str {
+    if text.starts_with('(') && text.ends_with(')') { text } else { split::only(text) }
 }
 
 fn is_identifier(text: &str) -> bool {

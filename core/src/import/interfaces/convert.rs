@@ -237,7 +237,7 @@ fn common(plan: &mut Plan, name: &str, settings: &mut Settings) {
     }
     for setting in settings.take_all(&["hwaddress", "hw-mac-address"]) {
         match value::mac(&setting.value) {
-            Some(mac) => drop(plan.entry(name).fields.insert("mac", super::ron::quoted(&mac))),
+            Some(mac) => drop(plan.entry(name).fields.insert("mac", super::super::ron::quoted(&mac))),
             None if setting.value.ends_with("random") => {
                 plan.warn(
                     &setting.place,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::super::ron::{Item, Node, comments, field, quoted, text, write};
 use super::plan::{Address, Entry, Kind, Place, Plan, Route, Sysctl};
-use super::ron::{Item, Node, comments, field, quoted, text, write};
 
 mod kind;
 

@@ -87,7 +87,7 @@ fn bridge(plan: &mut Plan, name: &str, settings: &mut Settings) {
     });
     if let Some(setting) = settings.take("bridge-hw") {
         match super::value::mac(setting.value.trim_start_matches("MAC ")) {
-            Some(mac) => drop(plan.entry(name).fields.insert("mac", super::ron::quoted(&mac))),
+            Some(mac) => drop(plan.entry(name).fields.insert("mac", super::super::ron::quoted(&mac))),
             None => plan.warn(
                 &setting.place,
                 Some(name),

@@ -16,7 +16,6 @@ mod hook;
 mod links;
 mod plan;
 mod read;
-mod ron;
 mod shell;
 mod value;
 

@@ -1,58 +1,34 @@
 //! Masquerading: a table of nf_tables for each plugin, `portreeve-PLUGIN`, replaced in one transaction.
 //!
 //! The kernel's table carries a comment with a hash of what it is for, so what is there is told apart from what should be
-//! without reading the rules. Messages are written by hand: they are a handful, always of this one shape
-//! (linux/netfilter/nf_tables.h); rule sets of any shape are the firewall's business.
-
-mod message;
+//! without reading the rules. Rule sets of any shape are the firewall's business.
 
 use std::io;
+use std::net::IpAddr;
 
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use portreeve_nftables::constants::{
+    NF_INET_POST_ROUTING, NFT_META_OIFNAME, NFT_PAYLOAD_NETWORK_HEADER,
+};
+use portreeve_nftables::{
+    BaseChain, Batch, DeleteTable, Endian, Expression, Family, NewChain, NewRule, NewTable, Register, TableInfo,
+};
 
-use message::{Message, NESTED, attribute, message, messages, nested, number, text};
-
+use super::nftables;
 use crate::sys::network::{Changed, Masquerade, Refusal};
 
 /// Before the plugin's name in the name of its table.
 const TABLE: &str = "portreeve-";
 const CHAIN: &str = "postrouting";
-/// NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC.
-const HOOK: u32 = 4;
-const PRIORITY: u32 = 100;
-/// NFPROTO_IPV4.
-const IPV4: u8 = 2;
-/// NFNL_SUBSYS_NFTABLES, and the two messages around a transaction.
-const SUBSYSTEM: u16 = 10;
-const BATCH_BEGIN: u16 = 0x10;
-const BATCH_END: u16 = 0x11;
-/// NFT_MSG_*.
-const NEW_TABLE: u16 = 0;
-const GET_TABLE: u16 = 1;
-const DELETE_TABLE: u16 = 2;
-const NEW_CHAIN: u16 = 3;
-const NEW_RULE: u16 = 6;
+/// NF_IP_PRI_NAT_SRC.
+const PRIORITY: i32 = 100;
 /// Before the hash in the comment of our tables. One without it is somebody else's, whatever its name.
 const MARK: &str = "made by portreeve: ";
 /// Of the rules that are made of a list: another number has them made anew.
-const FORMAT: u32 = 1;
-/// Tries to read the tables while others change them.
-const READINGS: usize = 5;
-/// NLM_F_*.
-const REQUEST: u16 = 0x001;
-const ACK: u16 = 0x004;
-const DUMP: u16 = 0x300;
-const CREATE: u16 = 0x400;
-const APPEND: u16 = 0x800;
-const NAME: u16 = 1;
-const TABLE_USERDATA: u16 = 6;
-const MAX_ANSWER: usize = 64 * 1024;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-/// NLM_F_DUMP_INTR: what was read is not of one moment.
-const INTERRUPTED: u16 = 0x10;
-/// Bytes of struct nfgenmsg.
-const FAMILY_HEADER: usize = 4;
+const FORMAT: u32 = 2;
+/// Bytes of an interface's name, with the zero at its end.
+const IFNAMSIZ: usize = 16;
+/// Of the source in IPv4's header.
+const SOURCE: u32 = 12;
 
 /// The tables that are ours: the plugin each is for, and its comment.
 ///
@@ -62,41 +38,14 @@ pub fn tables() -> io::Result<Vec<(String, String)>> {
     Ok(named_tables()?.into_iter().filter(|(_, comment)| comment.starts_with(MARK)).collect())
 }
 
-/// The tables that have a name like ours.
+/// The tables that have a name like ours: owner and comment.
 fn named_tables() -> io::Result<Vec<(String, String)>> {
-    for _ in 0..READINGS {
-        if let Some(tables) = read_tables()? {
-            return Ok(tables);
-        }
-    }
-    Err(io::Error::from_raw_os_error(libc::EAGAIN))
+    Ok(nftables::tables()?.into_iter().filter_map(named).collect())
 }
 
-/// None if they changed meanwhile.
-fn read_tables() -> io::Result<Option<Vec<(String, String)>>> {
-    let mut socket = open()?;
-    let mut request = Vec::new();
-    message(&mut request, SUBSYSTEM << 8 | GET_TABLE, REQUEST | DUMP, IPV4, 0, |_| {});
-    socket.send(&request, 0)?;
-    let (mut tables, mut whole) = (Vec::new(), true);
-    loop {
-        let answer = receive(&mut socket)?;
-        for Message { kind, flags, body } in messages(&answer) {
-            whole &= flags & INTERRUPTED == 0;
-            match kind {
-                NLMSG_DONE | NLMSG_ERROR => match error_of(body) {
-                    Ok(()) => return Ok(whole.then_some(tables)),
-                    Err(error) if error.raw_os_error() == Some(libc::EINTR) => return Ok(None),
-                    // What nfnetlink says of a subsystem that it does not have.
-                    Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
-                    }
-                    Err(error) => return Err(error),
-                },
-                _ => tables.extend(table(body.get(FAMILY_HEADER..).unwrap_or_default())),
-            }
-        }
-    }
+fn named(table: TableInfo) -> Option<(String, String)> {
+    let owner = table.name.strip_prefix(TABLE)?.to_owned();
+    (table.family == Family::Ip.number()).then(|| (owner, table.comment.unwrap_or_default()))
 }
 
 /// The comment of the table of a plugin that masquerades so.
@@ -130,178 +79,73 @@ pub fn set(owner: &str, wanted: &[Masquerade]) -> Changed {
         None if wanted.is_empty() => return Ok(()),
         _ => {}
     }
-    let (batch, mut expected) = transaction(owner, wanted);
-    let mut socket = open()?;
-    socket.send(&batch, 0)?;
-    let mut result = Ok(());
-    while expected > 0 && result.is_ok() {
-        for Message { kind, body, .. } in messages(&receive(&mut socket)?) {
-            if kind == NLMSG_ERROR && expected > 0 {
-                expected -= 1;
-                // The first is the cause, those after it follow from it.
-                result = result.and(error_of(body));
-            }
-        }
-    }
-    result.map_err(Refusal::from)
+    nftables::carry_out(transaction(owner, wanted))
 }
 
-/// The messages that do it, and how many the kernel answers.
-fn transaction(owner: &str, wanted: &[Masquerade]) -> (Vec<u8>, usize) {
-    let table = format!("{TABLE}{owner}");
-    let mut batch = Vec::new();
-    let mut expected = 0;
-    message(&mut batch, BATCH_BEGIN, REQUEST, 0, SUBSYSTEM, |_| {});
-    let mut add = |kind: u16, flags: u16, fill: &dyn Fn(&mut Vec<u8>)| {
-        message(&mut batch, SUBSYSTEM << 8 | kind, REQUEST | ACK | flags, IPV4, 0, fill);
-        expected += 1;
-    };
+/// The messages that do it.
+fn transaction(owner: &str, wanted: &[Masquerade]) -> Batch {
+    let (family, table) = (Family::Ip, format!("{TABLE}{owner}"));
+    let comment = mark(wanted);
+    let mut batch = Batch::new(Endian::NATIVE);
+    batch.begin(None);
     // Made first, so that removing it works whether or not it was there.
-    add(NEW_TABLE, CREATE, &|m| text(m, NAME, &table));
-    add(DELETE_TABLE, 0, &|m| text(m, NAME, &table));
+    batch.push(&NewTable { family, name: &table, flags: 0, comment: None }, 0);
+    batch.push(&DeleteTable { family, name: &table }, 0);
     if !wanted.is_empty() {
-        add(NEW_TABLE, CREATE, &|m| {
-            text(m, NAME, &table);
-            // A comment as nft reads it: type 0, length, text with its zero.
-            let comment = mark(wanted);
-            let mut data = vec![0, u8::try_from(comment.len() + 1).unwrap_or(u8::MAX)];
-            data.extend_from_slice(comment.as_bytes());
-            data.push(0);
-            attribute(m, TABLE_USERDATA, &data);
-        });
-        add(NEW_CHAIN, CREATE, &|m| {
-            text(m, 1, &table);
-            text(m, 3, CHAIN);
-            nested(m, 4, |m| {
-                number(m, 1, HOOK);
-                number(m, 2, PRIORITY);
-            });
-            text(m, 7, "nat");
-        });
+        batch.push(&NewTable { family, name: &table, flags: 0, comment: Some(&comment) }, 0);
+        let hook = NF_INET_POST_ROUTING;
+        let base = BaseChain { hook, priority: PRIORITY, kind: "nat", accept: Some(true), devices: &[] };
+        batch.push(&NewChain { family, table: &table, name: CHAIN, base: Some(base), comment: None }, 0);
     }
     for masquerade in wanted {
-        add(NEW_RULE, CREATE | APPEND, &|m| {
-            text(m, 1, &table);
-            text(m, 2, CHAIN);
-            nested(m, 4, |m| rule(m, masquerade));
-        });
+        let Some(expressions) = rule(masquerade) else { continue };
+        let (chain, expressions) = (CHAIN, expressions.as_slice());
+        let table = &table;
+        batch.push(&NewRule { family, table, chain, expressions, comment: None, handle: None, position: None }, 0);
     }
-    message(&mut batch, BATCH_END, REQUEST, 0, SUBSYSTEM, |_| {});
-    (batch, expected)
+    batch.end(0);
+    batch
 }
 
-/// `ip saddr SOURCE oifname OUT masquerade`.
-fn rule(m: &mut Vec<u8>, masquerade: &Masquerade) {
+/// `ip saddr SOURCE oifname OUT masquerade`; none for a source that is not IPv4.
+fn rule(masquerade: &Masquerade) -> Option<Vec<Expression<'static>>> {
+    let (source, destination) = (Register::R1, Register::R1);
+    let mut rule = Vec::new();
     let length = masquerade.source.length.min(32);
     if length > 0 {
         let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-        let std::net::IpAddr::V4(source) = masquerade.source.network().address else { return };
-        expression(m, "payload", |m| {
-            number(m, 1, REGISTER);
-            number(m, 2, 1); // NFT_PAYLOAD_NETWORK_HEADER
-            number(m, 3, 12);
-            number(m, 4, 4);
-        });
-        expression(m, "bitwise", |m| {
-            number(m, 1, REGISTER);
-            number(m, 2, REGISTER);
-            number(m, 3, 4);
-            nested(m, 4, |m| attribute(m, 1, &mask.to_be_bytes()));
-            nested(m, 5, |m| attribute(m, 1, &[0; 4]));
-        });
-        equals(m, &source.octets());
+        let IpAddr::V4(network) = masquerade.source.network().address else { return None };
+        rule.push(Expression::Payload { destination, base: NFT_PAYLOAD_NETWORK_HEADER, offset: SOURCE, length: 4 });
+        let (mask, xor) = (mask.to_be_bytes().to_vec().into(), vec![0; 4].into());
+        rule.push(Expression::Bitwise { source, destination, mask, xor });
+        rule.push(Expression::equal(source, network.octets().to_vec()));
     }
     if let Some(out) = &masquerade.out {
-        expression(m, "meta", |m| {
-            number(m, 1, REGISTER);
-            number(m, 2, 7); // NFT_META_OIFNAME
-        });
-        let mut name = [0; 16];
-        for (to, from) in name.iter_mut().zip(out.as_bytes().iter().take(15)) {
-            *to = *from;
-        }
-        equals(m, &name);
+        let mut name: Vec<u8> = out.bytes().take(IFNAMSIZ - 1).collect();
+        name.resize(IFNAMSIZ, 0);
+        rule.push(Expression::Meta { destination, key: NFT_META_OIFNAME });
+        rule.push(Expression::equal(source, name));
     }
-    expression(m, "masq", |_| {});
-}
-
-/// NFT_REG_1.
-const REGISTER: u32 = 1;
-
-fn equals(m: &mut Vec<u8>, value: &[u8]) {
-    expression(m, "cmp", |m| {
-        number(m, 1, REGISTER);
-        number(m, 2, 0); // NFT_CMP_EQ
-        nested(m, 3, |m| attribute(m, 1, value));
-    });
-}
-
-fn expression(m: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
-    nested(m, 1, |m| {
-        text(m, NAME, name);
-        nested(m, 2, data);
-    });
-}
-
-fn open() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_NETFILTER)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let _ = socket.set_cap_ack(true);
-    Ok(socket)
-}
-
-fn receive(socket: &mut Socket) -> io::Result<Vec<u8>> {
-    let mut buffer = Vec::with_capacity(MAX_ANSWER);
-    socket.recv(&mut buffer, 0)?;
-    Ok(buffer)
-}
-
-fn error_of(body: &[u8]) -> io::Result<()> {
-    match body.first_chunk::<4>().map(|code| i32::from_ne_bytes(*code)) {
-        Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
-        None => Err(io::ErrorKind::InvalidData.into()),
-    }
-}
-
-/// Owner and comment of a table message, if it is one of ours.
-fn table(mut attributes: &[u8]) -> Option<(String, String)> {
-    let (mut owner, mut comment) = (None, String::new());
-    while let Some((header, _)) = attributes.split_first_chunk::<4>() {
-        let [l0, l1, k0, k1] = *header;
-        let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        let Some(value) = attributes.get(4..length) else { break };
-        match u16::from_ne_bytes([k0, k1]) & !NESTED {
-            NAME => {
-                let name = String::from_utf8_lossy(value);
-                owner = name.trim_end_matches('\0').strip_prefix(TABLE).map(str::to_owned);
-            }
-            TABLE_USERDATA => {
-                comment = String::from_utf8_lossy(value.get(2..).unwrap_or_default()).trim_end_matches('\0').to_owned();
-            }
-            _ => {}
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Some((owner?, comment))
+    rule.push(Expression::Masquerade { flags: 0, ports: None });
+    Some(rule)
 }
 
 #[cfg(test)]
 mod tests {
+    use portreeve_nftables::inspect;
+
     use super::*;
 
     #[test]
     fn only_tables_of_ours_are_told_with_their_comment() {
-        let body = |name: &str| {
-            let mut body = Vec::new();
-            text(&mut body, NAME, name);
-            attribute(&mut body, TABLE_USERDATA, b"\0\x06hello\0");
-            body
+        let table = |family: Family, name: &str| {
+            let (name, comment) = (name.to_owned(), Some("hello".to_owned()));
+            named(TableInfo { family: family.number(), name, flags: 0, handle: 1, uses: 0, comment })
         };
-        assert_eq!(table(&body("portreeve-translator")), Some(("translator".to_owned(), "hello".to_owned())));
-        assert_eq!(table(&body("filter")), None);
-        assert_eq!(table(&[3, 0]), None);
+        let found = Some(("translator".to_owned(), "hello".to_owned()));
+        assert_eq!(table(Family::Ip, "portreeve-translator"), found);
+        assert_eq!(table(Family::Inet, "portreeve-translator"), None);
+        assert_eq!(table(Family::Ip, "filter"), None);
     }
 
     #[test]
@@ -323,13 +167,13 @@ mod tests {
     #[test]
     fn a_transaction_removes_what_is_there_and_makes_what_is_wanted() {
         let source = portreeve_network::Prefix::new([192, 0, 0, 4].into(), 30);
-        let kinds = |wanted: &[Masquerade]| -> (Vec<u16>, usize) {
-            let (batch, expected) = transaction("x", wanted);
-            (messages(&batch).into_iter().map(|message| message.kind & 0xff).collect(), expected)
+        let kinds = |wanted: &[Masquerade]| -> Vec<u16> {
+            let bytes = transaction("x", wanted).into_bytes().unwrap();
+            inspect(Endian::NATIVE, &bytes).map(|message| message.unwrap().kind).collect()
         };
-        assert_eq!(kinds(&[]), (vec![BATCH_BEGIN, NEW_TABLE, DELETE_TABLE, BATCH_END], 2));
-        let all = vec![BATCH_BEGIN, NEW_TABLE, DELETE_TABLE, NEW_TABLE, NEW_CHAIN, NEW_RULE, NEW_RULE, BATCH_END];
+        // NFT_MSG_NEWTABLE, DELTABLE, NEWCHAIN and NEWRULE between the two of a batch.
+        assert_eq!(kinds(&[]), [0x10, 0, 2, 0x11]);
         let wanted = [Masquerade { source, out: None }, Masquerade { source, out: Some("wan0".to_owned()) }];
-        assert_eq!(kinds(&wanted), (all, 6));
+        assert_eq!(kinds(&wanted), [0x10, 0, 2, 0, 3, 6, 6, 0x11]);
     }
 }

@@ -1,12 +1,14 @@
 //! Linux behind the [`Kernel`] trait: route netlink for what there is, raw sockets for packets.
 //!
 //! `mirror` keeps the table of links and addresses, `convert` turns netlink messages into plain values, `network` reads and
-//! changes what there is for reconciling, `masquerade` has the kernel translate sources, `icmpv6`, `ipv4`, `netlink`, `tcp`,
+//! changes what there is for reconciling, `nftables` makes transactions of the packet filter, `guard` closes the router with
+//! one, `masquerade` has the kernel translate sources, `icmpv6`, `ipv4`, `netlink`, `tcp`,
 //! `tun` (with `refusals`) and `udp` are what packets go through, `sysctl`, `modules` and `wireguard` what their names say,
 //! `process` what concerns our own process and machine.
 #![expect(unsafe_code, reason = "AsyncFd asks for a promise")]
 
 pub mod convert;
+mod guard;
 mod icmpv6;
 mod ipv4;
 mod masquerade;
@@ -14,6 +16,7 @@ mod mirror;
 pub mod modules;
 mod netlink;
 pub mod network;
+mod nftables;
 pub mod process;
 mod refusals;
 mod sysctl;
@@ -36,7 +39,7 @@ use tokio::task::spawn_blocking;
 
 use super::network::{Change, Changed, Found, Hardware, Masquerade, Refusal};
 use super::{
-    BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, LinkTable, Neighbour, NetlinkSocket, Route, TcpAccept, TcpConnection,
+    BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, LinkTable, Neighbour, NetlinkSocket, NfTables, Route, TcpAccept, TcpConnection,
     TunDevice, UdpSocket, WireGuardSettings,
 };
 
@@ -152,10 +155,24 @@ impl Kernel for LinuxKernel {
 
     fn set_masquerades(&self, owner: &str, wanted: Vec<Masquerade>) -> BoxFuture<'static, Changed> {
         let owner = owner.to_owned();
-        Box::pin(async move {
-            let set = spawn_blocking(move || masquerade::set(&owner, &wanted));
-            set.await.unwrap_or_else(|error| Err(Refusal::from(io::Error::other(error))))
-        })
+        Box::pin(changed(move || masquerade::set(&owner, &wanted)))
+    }
+
+    fn open_nftables(&self) -> io::Result<Arc<dyn NfTables>> {
+        Ok(Arc::new(nftables::Transactions::open()?))
+    }
+
+    fn plugin_tables(&self) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        Box::pin(aside(nftables::plugin_tables))
+    }
+
+    fn remove_plugin_table(&self, table: &str) -> BoxFuture<'static, Changed> {
+        let table = table.to_owned();
+        Box::pin(changed(move || nftables::remove_plugin_table(&table)))
+    }
+
+    fn set_guard(&self, closed: bool) -> BoxFuture<'static, Changed> {
+        Box::pin(changed(move || guard::set(closed)))
     }
 
     fn sysctl(&self, name: &str) -> io::Result<String> {
@@ -217,6 +234,11 @@ impl Kernel for LinuxKernel {
 /// Does blocking work beside the calling runtime.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// Carries a change out beside the calling runtime.
+async fn changed(work: impl FnOnce() -> Changed + Send + 'static) -> Changed {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::from(io::Error::other(error))))
 }
 
 /// A descriptor for the calling runtime's reactor.

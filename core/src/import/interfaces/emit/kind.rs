@@ -1,7 +1,7 @@
 //! What an interface or a tunnel is made as, as RON.
 
+use super::super::super::ron::{Item, Node, field, quoted, text};
 use super::super::plan::Kind;
-use super::super::ron::{Item, Node, field, quoted, text};
 
 fn names(names: &[String]) -> Node {
     Node::list(names.iter().map(|name| Node::string(name)))

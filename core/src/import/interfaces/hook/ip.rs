@@ -3,8 +3,8 @@
 use super::Context;
 use super::link::{link_add, link_set, neighbour, tunnel};
 use crate::import::interfaces::plan::{Address, Plan, Route, Rule};
-use crate::import::interfaces::ron::quoted;
 use crate::import::interfaces::value::{self, Net};
+use crate::import::ron::quoted;
 
 /// The words that are left.
 pub(super) struct Words<'a>(std::slice::Iter<'a, &'a str>);

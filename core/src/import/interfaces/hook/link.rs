@@ -4,8 +4,8 @@ use super::Context;
 use super::ip::{Words, table, unknown};
 use crate::import::interfaces::convert::make;
 use crate::import::interfaces::plan::{Kind, Plan};
-use crate::import::interfaces::ron::quoted;
 use crate::import::interfaces::value;
+use crate::import::ron::quoted;
 
 /// `ip link set`.
 pub(super) fn link_set(context: &Context<'_>, plan: &mut Plan, words: &mut Words<'_>) -> Result<(), String> {

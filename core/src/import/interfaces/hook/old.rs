@@ -3,8 +3,8 @@
 use super::Context;
 use super::ip::Words;
 use crate::import::interfaces::plan::{Address, Plan, Route};
-use crate::import::interfaces::ron::quoted;
 use crate::import::interfaces::value::{self, Net};
+use crate::import::ron::quoted;
 
 /// One `route` command.
 pub(super) fn route(context: &Context<'_>, plan: &mut Plan, words: &[&str]) -> Result<(), String> {

@@ -55,6 +55,11 @@ pub(super) fn field(name: &str, node: Node) -> Item {
     Item { comments: Vec::new(), key: name.to_owned(), node }
 }
 
+/// Comments that stand for themselves, where there is nothing below them to belong to.
+pub(super) fn remark(comments: Vec<String>) -> Item {
+    Item { comments, key: String::new(), node: Node::Text(String::new()) }
+}
+
 /// A field of RON text.
 pub(super) fn text(name: &str, value: impl ToString) -> Item {
     field(name, Node::Text(value.to_string()))
@@ -77,6 +82,9 @@ pub(super) fn quoted(text: &str) -> String {
 /// Writes `item` and a comma, each line indented by `depth` steps.
 pub(super) fn write(item: &Item, depth: usize, out: &mut String) {
     comments(&item.comments, depth, out);
+    if item.key.is_empty() && matches!(&item.node, Node::Text(text) if text.is_empty()) {
+        return;
+    }
     let indent = "    ".repeat(depth);
     let key = if item.key.is_empty() { String::new() } else { format!("{}: ", item.key) };
     if let Some(line) = inline(&item.node).filter(|line| indent.len() + key.len() + line.chars().count() < WIDTH) {

@@ -1,0 +1,166 @@
+//! `files`: what the operator's section names, to read.
+
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmtime::Result;
+use wasmtime::component::{Accessor, HasSelf, Resource};
+
+use super::State;
+use super::bindings::portreeve::plugin::files::{Host, HostFile, HostFileWithStore};
+use super::bindings::portreeve::plugin::types::ErrorCode;
+use crate::grants::Access;
+
+/// Bytes of a file.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// Between two looks at a file: no file is worth an inotify watch in each instance.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A file that is named.
+pub struct FileHandle {
+    /// As the section names it.
+    name: Arc<str>,
+    path: PathBuf,
+    seen: Arc<Mutex<Option<Stamp>>>,
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// How a file is now; none if it is not there.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = std::fs::metadata(path).ok()?;
+    Some(Stamp {
+        device: found.dev(),
+        inode: found.ino(),
+        size: found.size(),
+        modified: (found.mtime(), found.mtime_nsec()),
+    })
+}
+
+/// Bytes and stamp. What it was before reading counts: a write meanwhile is noticed later.
+fn read(path: &Path) -> io::Result<(Vec<u8>, Option<Stamp>)> {
+    use std::io::Read as _;
+    let seen = stamp(path);
+    // A pipe in its place must not hold up the thread.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let kind = file.metadata()?;
+    if !kind.is_file() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    Ok((bytes, seen))
+}
+
+fn is_plain(path: &Path) -> bool {
+    let plain = |part| matches!(part, Component::Normal(_) | Component::RootDir | Component::CurDir);
+    path.components().next().is_some() && path.components().all(plain)
+}
+
+impl Host for State {}
+
+impl HostFile for State {
+    fn open(&mut self, path: String) -> Result<Result<Resource<FileHandle>, ErrorCode>> {
+        if !is_plain(Path::new(&path)) {
+            return Ok(Err(ErrorCode::InvalidArgument));
+        }
+        if let Err(denied) = self.check(Access::Read(&path)) {
+            return Ok(Err(denied));
+        }
+        let full = self.shared.files.join(&path);
+        Ok(self.push(FileHandle { name: path.into(), path: full, seen: Arc::default() }))
+    }
+
+    fn drop(&mut self, this: Resource<FileHandle>) -> Result<()> {
+        self.handles.delete(this)?;
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static> HostFileWithStore<T> for HasSelf<State> {
+    async fn read(accessor: &Accessor<T, Self>, this: Resource<FileHandle>) -> Result<Result<Vec<u8>, ErrorCode>> {
+        let (path, seen, checked, _call) = accessor.with(|mut access| -> Result<_> {
+            let state = access.get();
+            let call = state.begin_call()?;
+            let handle = state.handles.get(&this)?;
+            let (name, path, seen) = (handle.name.clone(), handle.path.clone(), handle.seen.clone());
+            Ok((path, seen, state.check(Access::Read(&name)), call))
+        })?;
+        if let Err(denied) = checked {
+            return Ok(Err(denied));
+        }
+        let done = tokio::task::spawn_blocking(move || read(&path)).await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        Ok(match done {
+            Ok((bytes, stamp)) => {
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
+                Ok(bytes)
+            }
+            Err(error) => {
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Err(accessor.with(|mut access| access.get().os_error("read a file", &error)))
+            }
+        })
+    }
+
+    async fn changed(accessor: &Accessor<T, Self>, this: Resource<FileHandle>) -> Result<Result<(), ErrorCode>> {
+        let (name, path, seen, _call) = accessor.with(|mut access| -> Result<_> {
+            let state = access.get();
+            let call = state.begin_call()?;
+            let handle = state.handles.get(&this)?;
+            Ok((handle.name.clone(), handle.path.clone(), handle.seen.clone(), call))
+        })?;
+        loop {
+            if let Err(denied) = accessor.with(|mut access| access.get().check(Access::Read(&name))) {
+                return Ok(Err(denied));
+            }
+            if *seen.lock().unwrap_or_else(PoisonError::into_inner) != stamp(&path) {
+                return Ok(Ok(()));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_climb_are_not_plain() {
+        for plain in ["bad.txt", "lists/bad.txt", "/flash/bad.txt", "./bad.txt"] {
+            assert!(is_plain(Path::new(plain)), "{plain}");
+        }
+        for other in ["", "../bad.txt", "lists/../../etc/shadow", "/flash/.."] {
+            assert!(!is_plain(Path::new(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn only_ordinary_files_of_a_bounded_size_are_read_and_a_new_one_has_another_stamp() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        assert_eq!(stamp(&path), None);
+        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(&path, "192.0.2.1\n").unwrap();
+        let (bytes, seen) = read(&path).unwrap();
+        assert_eq!((bytes.as_slice(), seen), (b"192.0.2.1\n".as_slice(), stamp(&path)));
+        std::fs::write(&path, "192.0.2.1\n192.0.2.2\n").unwrap();
+        assert_ne!(stamp(&path), seen);
+        assert_eq!(read(directory.path()).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        std::fs::File::create(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
+        assert_eq!(read(&path).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
+    }
+}

@@ -1,0 +1,94 @@
+//! Keys by the hundred thousand: an element's bytes are the same but for its key.
+
+use crate::{
+    Batch, Change, Endian, Part, SetRef, Writer,
+    constants::NFT_SET_ELEM_INTERVAL_END,
+    elements::{FLAGS, KEY, KEY_END, LIST_ELEMENT, USERDATA, open_userdata},
+    expression::encode,
+};
+
+/// Adds one to a key in network order; false, and zeros, after the last one.
+pub(super) fn increment(key: &mut [u8]) -> bool {
+    for byte in key.iter_mut().rev() {
+        let (next, carry) = byte.overflowing_add(1);
+        *byte = next;
+        if !carry {
+            return true;
+        }
+    }
+    false
+}
+
+/// Pieces of so many bytes; none if that is none.
+fn chunks(bytes: &[u8], width: usize) -> core::slice::ChunksExact<'_, u8> {
+    if width == 0 { [].chunks_exact(1) } else { bytes.chunks_exact(width) }
+}
+
+/// An element with a key of zeros, and where the key is in it.
+struct Template {
+    bytes: Vec<u8>,
+    places: [usize; 2],
+}
+
+/// What follows the header of the element, of KEY, and of the value in it.
+const FIRST_KEY: usize = 12;
+
+impl Template {
+    fn new(endian: Endian, width: usize, more: impl FnOnce(&mut Writer)) -> Self {
+        let mut writer = Writer::new(endian);
+        let zeros = vec![0; width];
+        writer.nested(LIST_ELEMENT, |w| {
+            encode::value(w, KEY, &zeros);
+            more(w);
+        });
+        // A second key comes right after the first, with the header of KEY_END and of its value.
+        Self { bytes: writer.bytes, places: [FIRST_KEY, FIRST_KEY + width.next_multiple_of(4) + 8] }
+    }
+
+    fn write(&self, writer: &mut Writer, keys: &[&[u8]]) {
+        let start = writer.bytes.len();
+        writer.bytes.extend_from_slice(&self.bytes);
+        for (place, key) in self.places.iter().zip(keys) {
+            writer.put(start + place, key);
+        }
+    }
+}
+
+impl Batch {
+    /// Appends messages that change the elements of these keys, which stand one after the other, `width` bytes each. A
+    /// rest that is shorter is left out.
+    pub fn push_points(&mut self, set: &SetRef<'_>, change: Change, keys: &[u8], width: usize) -> Vec<Part> {
+        let template = Template::new(self.endian(), width, |_| {});
+        self.push_each(set, change, chunks(keys, width), |w, key| template.write(w, &[key]))
+    }
+
+    /// The same of ranges, first and last key alternating, in an interval set of one field. Each becomes an element
+    /// for its first key and one that marks what comes after its last; none follows a range up to the last key there
+    /// is. Ranges must be disjoint; they may touch.
+    pub fn push_ranges(&mut self, set: &SetRef<'_>, change: Change, ranges: &[u8], width: usize) -> Vec<Part> {
+        let endian = self.endian();
+        let start = Template::new(endian, width, |_| {});
+        let open = Template::new(endian, width, |w| w.data(USERDATA, &open_userdata(endian)));
+        let end = Template::new(endian, width, |w| w.u32(FLAGS, NFT_SET_ELEM_INTERVAL_END));
+        let mut after = vec![0; width];
+        self.push_each(set, change, chunks(ranges, width.saturating_mul(2)), |w, range| {
+            let (first, last) = range.split_at(width);
+            after.copy_from_slice(last);
+            if increment(&mut after) {
+                start.write(w, &[first]);
+                end.write(w, &[&after]);
+            } else {
+                open.write(w, &[first]);
+            }
+        })
+    }
+
+    /// The same in an interval set of several fields, where an element has first and last key itself.
+    pub fn push_field_ranges(&mut self, set: &SetRef<'_>, change: Change, ranges: &[u8], width: usize) -> Vec<Part> {
+        let template = Template::new(self.endian(), width, |w| encode::value(w, KEY_END, &vec![0; width]));
+        self.push_each(set, change, chunks(ranges, width.saturating_mul(2)), |w, range| {
+            let (first, last) = range.split_at(width);
+            template.write(w, &[first, last]);
+        })
+    }
+}
