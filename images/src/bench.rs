@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::install::{IP, PING, RADVD, TAYGA, UNBOUND, UNSHARE};
+use crate::install::{IP, NFT, PING, RADVD, TAYGA, UNBOUND, UNSHARE};
 use crate::process::{cargo, run, step};
 use crate::{Result, build, install};
 
@@ -33,6 +33,13 @@ pub fn translator() -> Result {
     install::for_namespaces(&[IP, PING, TAYGA, UNBOUND])?;
     let stage = build::build(build::Options { release: true, guests: false })?;
     measure("bench-translator", true, &stage)
+}
+
+/// The firewall's rules, beside Debian's `nft -f`.
+pub fn firewall() -> Result {
+    install::for_namespaces(&[IP, NFT])?;
+    let stage = build::build(build::Options { release: true, guests: false })?;
+    measure("bench-firewall", true, &stage)
 }
 
 fn measure(bench: &str, optimised: bool, stage: &Path) -> Result {

@@ -8,7 +8,8 @@ use crate::process::{cargo, root, run, step};
 use crate::{Result, install, metadata};
 
 /// The plugins that ship: package, and name under which it is loaded.
-pub const PLUGINS: [(&str, &str); 4] = [
+pub const PLUGINS: [(&str, &str); 5] = [
+    ("portreeve-firewall", "firewall"),
     ("portreeve-interfaces", "interfaces"),
     ("portreeve-radvd", "radvd"),
     ("portreeve-translator", "translator"),

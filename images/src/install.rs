@@ -14,6 +14,7 @@ pub struct Tool {
 }
 
 pub const IP: Tool = Tool { program: "ip", package: "iproute2" };
+pub const NFT: Tool = Tool { program: "nft", package: "nftables" };
 pub const PING: Tool = Tool { program: "ping", package: "iputils-ping" };
 pub const RDISC6: Tool = Tool { program: "rdisc6", package: "ndisc6" };
 pub const RADVD: Tool = Tool { program: "radvd", package: "radvd" };
@@ -29,11 +30,14 @@ pub const QEMU: [Tool; 4] = [
 pub const HOSTS: [Tool; 6] = [
     Tool { program: "curl", package: "curl" },
     Tool { program: "dig", package: "bind9-dnsutils" },
-    Tool { program: "nft", package: "nftables" },
+    NFT,
     Tool { program: "ssh", package: "openssh-client" },
     Tool { program: "sshd", package: "openssh-server" },
     Tool { program: "traceroute", package: "traceroute" },
 ];
+/// What the firewall is compared with.
+pub const FILTERS: [Tool; 2] =
+    [Tool { program: "conntrack", package: "conntrack" }, Tool { program: "ip6tables-restore", package: "iptables" }];
 pub const TAYGA: Tool = Tool { program: "tayga", package: "tayga" };
 pub const UNBOUND: Tool = Tool { program: "unbound", package: "unbound" };
 pub const UNSHARE: Tool = Tool { program: "unshare", package: "util-linux" };

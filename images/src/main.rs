@@ -28,9 +28,9 @@ Commands:
   demo                          build, then run a router and a client in network namespaces and show what happens
   test [FILTER]                 everything CI runs; with FILTER only the tests whose name contains it
   check                         only the quick rules of `test`: directions, head comments, lengths, unsafe, licences
-  bench radvd|interfaces|tunnels|translator
-                                measure against Debian's radvd, `ip -batch`, native relays, Debian's TAYGA and unbound:
-                                `name<TAB>value<TAB>unit` on stdout
+  bench radvd|interfaces|tunnels|translator|firewall
+                                measure against Debian's radvd, `ip -batch`, native relays, Debian's TAYGA and unbound,
+                                `nft -f`: `name<TAB>value<TAB>unit` on stdout
 
 Example: cargo xtask test rs_flood
 `demo`, `test` and `bench` need root (network namespaces) and install missing Debian packages.
@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         ["bench", "interfaces"] => bench::interfaces(),
         ["bench", "tunnels"] => bench::tunnels(),
         ["bench", "translator"] => bench::translator(),
+        ["bench", "firewall"] => bench::firewall(),
         [] => return usage("a command is missing"),
         [command, ..] => return usage(&format!("`{command}` is no command, or not with these arguments")),
     };

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::install::{HOSTS, IP, PING, QEMU, RADVD, RDISC6, SETPRIV, UNSHARE};
+use crate::install::{FILTERS, HOSTS, IP, PING, QEMU, RADVD, RDISC6, SETPRIV, UNSHARE};
 use crate::process::{Tally, cargo, run, run_counting, step};
 use crate::{Result, build, check, demo, install, metadata};
 
@@ -23,6 +23,7 @@ fn steps(filter: Option<&str>, tally: &mut Tally) -> Result {
     let [curl, dig, nft, ssh, sshd, traceroute] = HOSTS;
     let mut tools = vec![IP, PING, RDISC6, RADVD, SETPRIV, UNSHARE, qemu, busybox, depmod, xz];
     tools.extend([curl, dig, nft, ssh, sshd, traceroute]);
+    tools.extend(FILTERS);
     install::for_namespaces(&tools)?;
     install::wasm_target()?;
     install::lint_tools()?;

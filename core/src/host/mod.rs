@@ -8,9 +8,9 @@ pub mod bindings;
 mod clock;
 mod counted;
 pub mod facts;
+pub mod files;
 mod inet;
 mod instance;
-pub mod files;
 pub mod ipv4;
 pub mod links;
 mod log;
@@ -57,8 +57,24 @@ pub use wasi::ALLOWED_IMPORTS as WASI_IMPORTS;
 pub const WIT_VERSION: (u64, u64, u64) = (0, 1, 0);
 /// The interfaces of the package that a plugin may import.
 pub const WIT_IMPORTS: [&str; 18] = [
-    "types", "clock", "random", "log", "metrics", "links", "network", "raw-ip", "tun", "udp", "tcp", "netlink", "netfilter",
-    "files", "names", "storage", "facts", "instance",
+    "types",
+    "clock",
+    "random",
+    "log",
+    "metrics",
+    "links",
+    "network",
+    "raw-ip",
+    "tun",
+    "udp",
+    "tcp",
+    "netlink",
+    "netfilter",
+    "files",
+    "names",
+    "storage",
+    "facts",
+    "instance",
 ];
 
 /// Calls that may wait at the host beside one for each handle: sleeps, mostly.

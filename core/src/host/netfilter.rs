@@ -218,10 +218,7 @@ fn acknowledgement_out(refused: Refused) -> Acknowledgement {
 }
 
 impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
-    async fn commit(
-        accessor: &Accessor<T, Self>,
-        batch: Vec<u8>,
-    ) -> Result<Result<Vec<Acknowledgement>, ErrorCode>> {
+    async fn commit(accessor: &Accessor<T, Self>, batch: Vec<u8>) -> Result<Result<Vec<Acknowledgement>, ErrorCode>> {
         transact(accessor, batch, true).await
     }
 

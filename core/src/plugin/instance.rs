@@ -250,9 +250,7 @@ async fn live(
         Ok(Ok(())) if stopping => Ended::Stopped,
         Ok(Ok(())) => Ended::Crashed("it returned from `run` without being asked to".to_owned()),
         Ok(Err(Failure::Other(text))) => Ended::Crashed(format!("it gave up: {text}")),
-        Ok(Err(Failure::Config(list))) => {
-            Ended::Refused(list)
-        }
+        Ok(Err(Failure::Config(list))) => Ended::Refused(list),
         Err(error) => {
             tracing::debug!(plugin = %start.plugin, trap = ?error, "guest backtrace");
             Ended::Crashed(reason(&error))

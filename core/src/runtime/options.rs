@@ -74,6 +74,10 @@ impl Options {
     }
 }
 
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,8 +89,4 @@ mod tests {
         let o = Options::new(Some("r.ron".into()), None, None, None, None);
         assert_eq!((o.flash.as_path(), o.plugins.as_path()), (Path::new("./portreeve"), Path::new(PLUGINS)));
     }
-}
-
-fn directory_of(file: &Path) -> &Path {
-    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

@@ -23,8 +23,8 @@ use std::task::{Context, Poll};
 use tokio::sync::watch;
 
 pub use inet::{TcpAccept, TcpConnection, UDP_HEADER, UdpHeader, UdpSent, UdpSocket};
-pub use netfilter::{NfTables, Refused};
 pub use links::{Address, Link, LinkTable, Neighbour, Route};
+pub use netfilter::{NfTables, Refused};
 
 /// A future that can be handed around.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -196,16 +196,21 @@ impl Batch {
                 None => self.open_elements(set, change, &mut parts, index),
             };
             let start = self.writer.bytes.len();
+            let before = core::mem::take(&mut self.writer.oversized);
             write(&mut self.writer, item);
             let full = self.writer.bytes.len() - current.list > MAX_ATTRIBUTE;
             let first = parts.last().is_some_and(|part: &Part| part.first == index);
             open = Some(if full && !first {
                 let item = self.writer.bytes.split_off(start);
+                // An item that is too long by itself is the next message's.
+                let after = core::mem::replace(&mut self.writer.oversized, before);
                 self.close_elements(&current);
+                self.writer.oversized = after;
                 let next = self.open_elements(set, change, &mut parts, index);
                 self.writer.bytes.extend_from_slice(&item);
                 next
             } else {
+                self.writer.oversized |= before;
                 current
             });
         }

@@ -37,11 +37,13 @@ pub fn tables_of_batch(endian: Endian, batch: &[u8]) -> Result<Vec<String>, Ille
             (0, ..) => return Err(Illegal::Malformed("it does not begin with NFNL_MSG_BATCH_BEGIN".to_owned())),
             (_, 0, BATCH_END) => ended = true,
             (_, NFTABLES, kind) if CHANGES.contains(&kind) => {
-                let (family, table) = (message.family, message.table.ok_or_else(|| beyond(&message, "names no table"))?);
+                let (family, table) =
+                    (message.family, message.table.ok_or_else(|| beyond(&message, "names no table"))?);
                 // Most messages are about the table of the one before.
                 if last != Some((family, table)) {
                     last = Some((family, table));
-                    let name = table_name(family, table).ok_or_else(|| beyond(&message, "is of no family of tables"))?;
+                    let name =
+                        table_name(family, table).ok_or_else(|| beyond(&message, "is of no family of tables"))?;
                     if !tables.contains(&name) {
                         tables.push(name);
                     }

@@ -130,7 +130,11 @@ pub(super) fn one(parsed: Parsed, line: &Line, chain: &str, role: Role, names: &
         }
         Target::Accept => match role {
             Role::Hook { .. } | Role::Chain => rule.then = "Accept".into(),
-            Role::Layer => rule.then = "Return".into(),
+            Role::Layer if !ends => rule.then = "Return".into(),
+            Role::Layer => {
+                let why = "ACCEPT of this table cannot stand beside two conditions about the same thing";
+                return vec![left_out(&parsed, line, role, plan, why)];
+            }
             Role::LayerChain | Role::Nat => {
                 let why = "ACCEPT ends this table, and a chain of Portreeve's ends all";
                 return vec![left_out(&parsed, line, role, plan, why)];
@@ -141,10 +145,19 @@ pub(super) fn one(parsed: Parsed, line: &Line, chain: &str, role: Role, names: &
         Target::Log(log) => (rule.log, rule.then) = (Some(log.clone()), "Continue".into()),
         Target::Mark(mark) => (rule.set_mark, rule.then) = (Some(mark.clone()), "Continue".into()),
         Target::Clamp(to) => rule.then = format!("ClampMss({to})"),
+        Target::Notrack
+            if role == Role::Layer
+                || chain != "PREROUTING"
+                || parsed.conditions.len() > 1
+                || parsed.either.is_some() =>
+        {
+            let why = "only rules of `prerouting` itself keep packets from being tracked";
+            return vec![left_out(&parsed, line, role, plan, why)];
+        }
         Target::Notrack => rule.then = "Notrack".into(),
         Target::Return => match role {
             Role::Hook { drops } => rule.then = if drops { "Drop" } else { "Accept" }.into(),
-            Role::Chain | Role::LayerChain if ends => {
+            _ if ends => {
                 let why = "RETURN cannot stand beside two conditions about the same thing";
                 return vec![left_out(&parsed, line, role, plan, why)];
             }

@@ -1,7 +1,8 @@
 //! The tables raw and mangle, which packets see before filter: marks, segment sizes, what is not tracked.
 //!
 //! Accepting in them ends that table only. Rules of a hook that accept or return therefore go into a chain of their own,
-//! from which they return; others stand in the hook directly.
+//! from which they return; others stand in the hook directly. In PREROUTING mangle is written before raw, so that raw's
+//! rules are the last: neither knows what the other did, but for marks that raw would have to ask for.
 
 use super::convert::{self, Role, left_out, plain, shown};
 use super::options::{self, About, Target};
@@ -10,10 +11,7 @@ use super::read::{Chain, Line, Saved, Table};
 
 /// Puts both tables into the plan.
 pub(super) fn convert(saved: &Saved, plan: &mut Plan) {
-    for table in saved.tables.iter().filter(|table| table.name == "raw") {
-        self::table(table, plan);
-    }
-    for table in saved.tables.iter().filter(|table| table.name == "mangle") {
+    for table in ["mangle", "raw"].into_iter().filter_map(|name| saved.table(name)) {
         self::table(table, plan);
     }
 }
@@ -25,7 +23,13 @@ fn table(table: &Table, plan: &mut Plan) {
     }
     let names = convert::name_chains(table, plan);
     for chain in table.own() {
-        let entries = convert::chain(table, chain, Role::LayerChain, &names, plan);
+        let entries = convert::chain(
+            table,
+            chain,
+            if table.name == "raw" { Role::Chain } else { Role::LayerChain },
+            &names,
+            plan,
+        );
         plan.chains.push((names.get(&chain.name).cloned().unwrap_or_default(), entries));
     }
     for chain in table.chains.iter().filter(|chain| table.is_builtin(&chain.name)) {
@@ -66,6 +70,7 @@ fn wrapped(table: &Table, chain: &Chain, mut entries: Vec<Entry>, plan: &mut Pla
 /// Rules before connection tracking, which know nothing of states.
 fn prerouting(table: &Table, chain: &Chain, names: &convert::Names, plan: &mut Plan) -> Vec<Entry> {
     let mut entries = Vec::new();
+    let role = if table.name == "raw" { Role::Hook { drops: chain.drops } } else { Role::Layer };
     let knows =
         |word: &String| word.contains("state") || word.starts_with("--ctstatus") || word.starts_with("--connlimit");
     let chains_ask = table.own().flat_map(|chain| &chain.rules).any(|line| line.words.iter().any(knows));
@@ -79,9 +84,9 @@ fn prerouting(table: &Table, chain: &Chain, names: &convert::Names, plan: &mut P
             || parsed.either.as_ref().is_some_and(|(one, _)| tracked(one));
         if asks && parsed.missing.is_empty() && parsed.never.is_none() {
             let why = "`prerouting` comes before connection tracking and knows no states";
-            entries.push(left_out(&parsed, line, Role::Layer, plan, why));
+            entries.push(left_out(&parsed, line, role, plan, why));
         } else {
-            entries.extend(convert::one(parsed, line, &chain.name, Role::Layer, names, plan));
+            entries.extend(convert::one(parsed, line, &chain.name, role, names, plan));
         }
     }
     entries

@@ -35,7 +35,7 @@ pub enum Family {
 
 impl Family {
     /// As a rule's `family` has it.
-    pub(self) const fn ron(self) -> &'static str {
+    const fn ron(self) -> &'static str {
         match self {
             Self::Ipv4 => "Ipv4",
             Self::Ipv6 => "Ipv6",

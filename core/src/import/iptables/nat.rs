@@ -155,19 +155,29 @@ impl List<'_> {
     /// Says "all but these" beside another condition on the same addresses, in the last rule: these skip it.
     fn except(&mut self, mut parsed: Parsed, line: &Line, above: &[Matches]) -> Parsed {
         let [first, second] = parsed.conditions.as_slice() else { return parsed };
-        let (Some((field, Value::List { negated: true, items })), 1, [jump], None) =
+        let (Some((field, later)), 1, [jump], None) =
             (second.0.first_key_value(), second.0.len(), above, &parsed.either)
         else {
             return parsed;
         };
-        let mut skipped = first.clone();
-        skipped.0.insert(*field, Value::List { negated: false, items: items.clone() });
-        if first.counts() || !skipped.join(jump) || skipped.0.contains_key(&Field::Incoming) && self.hook == "OUTPUT" {
+        let (but, kept) = match (first.0.get(field), later) {
+            (Some(kept), Value::List { negated: true, items }) => (items.clone(), kept.clone()),
+            (Some(Value::List { negated: true, items }), kept) => (items.clone(), kept.clone()),
+            _ => return parsed,
+        };
+        let (mut skipped, mut rest) = (first.clone(), first.clone());
+        skipped.0.insert(*field, Value::List { negated: false, items: but });
+        rest.0.insert(*field, kept);
+        if first.counts()
+            || !skipped.join(jump)
+            || self.hook == "OUTPUT"
+                && [Field::Incoming, Field::Outgoing].iter().any(|field| skipped.0.contains_key(field))
+        {
             return parsed;
         }
-        let text = format!("{}: the next rule is not about these", line.number);
+        let text = format!("the rules of line {} are not about these", line.number);
         self.push(skipped, "Skip", vec![text], None);
-        parsed.conditions.truncate(1);
+        parsed.conditions = vec![rest];
         parsed
     }
 
@@ -218,14 +228,16 @@ impl List<'_> {
                     );
                     return None;
                 }
-                // What this machine sends has come in by no interface.
-                if self.hook == "OUTPUT"
-                    && let Some(Value::List { negated, .. }) = both.0.remove(&Field::Incoming)
-                    && !negated
-                {
-                    let message = format!("`{}` never matched what this machine sends", shown(&line.text));
+                // What this machine sends has come in by no interface; what comes in has none yet to leave by.
+                let none = if self.hook == "PREROUTING" { Field::Outgoing } else { Field::Incoming };
+                if let Some(Value::List { negated: false, .. }) = both.0.remove(&none) {
+                    let message = format!("`{}` never matched in {}", shown(&line.text), self.hook);
                     self.plan.info(line.number, message);
                     continue;
+                }
+                if self.hook == "OUTPUT" && both.0.contains_key(&Field::Outgoing) {
+                    self.report(parsed, line, "it is not known yet by which interface it leaves");
+                    return None;
                 }
                 all.push(both);
             }

@@ -62,9 +62,8 @@ fn batch(endian: Endian, closed: bool) -> Batch {
 /// What comes in all the same.
 fn rules(endian: Endian) -> Vec<Vec<Expression<'static>>> {
     let register = Register::R1;
-    let meta = |key, value: Vec<u8>| {
-        [Expression::Meta { destination: register, key }, Expression::equal(register, value)]
-    };
+    let meta =
+        |key, value: Vec<u8>| [Expression::Meta { destination: register, key }, Expression::equal(register, value)];
     let payload = |base, offset, value: Vec<u8>| {
         let length = u32::try_from(value.len()).unwrap_or(0);
         [Expression::Payload { destination: register, base, offset, length }, Expression::equal(register, value)]

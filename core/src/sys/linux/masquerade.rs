@@ -6,9 +6,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use portreeve_nftables::constants::{
-    NF_INET_POST_ROUTING, NFT_META_OIFNAME, NFT_PAYLOAD_NETWORK_HEADER,
-};
+use portreeve_nftables::constants::{NF_INET_POST_ROUTING, NFT_META_OIFNAME, NFT_PAYLOAD_NETWORK_HEADER};
 use portreeve_nftables::{
     BaseChain, Batch, DeleteTable, Endian, Expression, Family, NewChain, NewRule, NewTable, Register, TableInfo,
 };

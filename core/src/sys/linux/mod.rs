@@ -39,8 +39,8 @@ use tokio::task::spawn_blocking;
 
 use super::network::{Change, Changed, Found, Hardware, Masquerade, Refusal};
 use super::{
-    BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, LinkTable, Neighbour, NetlinkSocket, NfTables, Route, TcpAccept, TcpConnection,
-    TunDevice, UdpSocket, WireGuardSettings,
+    BoxFuture, Icmpv6Socket, Ipv4Socket, Kernel, LinkTable, Neighbour, NetlinkSocket, NfTables, Route, TcpAccept,
+    TcpConnection, TunDevice, UdpSocket, WireGuardSettings,
 };
 
 /// The kernel of this network namespace.

@@ -7,7 +7,8 @@
 //! (each states a network of just that), `hardware`, `kind KIND`, `key NAME`, `tun NAME`,
 //! `listen udp|tcp IF PORT`, `connect udp|tcp ADDRESS:PORT`, `masquerade ADDRESS LENGTH`, `ipv4 PROTOCOL [REMOTE]`,
 //! `netlink FAMILY TYPE`, `resolve NAME`, `withdraw KEY`, `facts`, `count NAME AMOUNT`, `log TEXT`, `print TEXT`, `clock`,
-//! `random`, `degraded TEXT`, `ready`, `masquerades COUNT`, `socket …` (see `sockets.rs`).
+//! `random`, `degraded TEXT`, `ready`, `masquerades COUNT`, `socket …` (see `sockets.rs`), `netfilter …` and
+//! `file …` (see `tables.rs`).
 #![cfg(target_arch = "wasm32")]
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -27,8 +28,10 @@ use portreeve_sdk::{
 };
 
 mod sockets;
+mod tables;
 
 use sockets::Sockets;
+use tables::Tables;
 
 struct Probe;
 
@@ -76,6 +79,7 @@ struct Held {
     facts: Option<facts::Watch>,
     socket: Option<Icmpv6Socket>,
     sockets: Sockets,
+    tables: Tables,
 }
 
 impl Held {
@@ -205,6 +209,8 @@ impl Held {
                 Ok(names::resolve(name.to_owned()).await?.into_iter().map(|a| ip(a).to_string()).collect())
             }
             ["socket", ref words @ ..] => self.sockets.call(words).await,
+            ["netfilter", ref words @ ..] => self.tables.call(words).await,
+            ["file", ref words @ ..] => self.tables.file(words).await,
             ["set", durability, name, value] => storage::set(last(durability), name, value.as_bytes()).and(done),
             ["get", durability, name] => {
                 let value = storage::get(last(durability), name)?;

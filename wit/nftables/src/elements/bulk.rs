@@ -2,7 +2,7 @@
 
 use crate::{
     Batch, Change, Endian, Part, SetRef, Writer,
-    constants::NFT_SET_ELEM_INTERVAL_END,
+    constants::{NFT_DATA_VALUE_MAXLEN, NFT_SET_ELEM_INTERVAL_END},
     elements::{FLAGS, KEY, KEY_END, LIST_ELEMENT, USERDATA, open_userdata},
     expression::encode,
 };
@@ -19,9 +19,9 @@ pub(super) fn increment(key: &mut [u8]) -> bool {
     false
 }
 
-/// Pieces of so many bytes; none if that is none.
-fn chunks(bytes: &[u8], width: usize) -> core::slice::ChunksExact<'_, u8> {
-    if width == 0 { [].chunks_exact(1) } else { bytes.chunks_exact(width) }
+/// Pieces of `count` keys; none if no key is of such a width.
+fn chunks(bytes: &[u8], width: usize, count: usize) -> core::slice::ChunksExact<'_, u8> {
+    if (1..=NFT_DATA_VALUE_MAXLEN).contains(&width) { bytes.chunks_exact(width * count) } else { [].chunks_exact(1) }
 }
 
 /// An element with a key of zeros, and where the key is in it.
@@ -36,6 +36,7 @@ const FIRST_KEY: usize = 12;
 impl Template {
     fn new(endian: Endian, width: usize, more: impl FnOnce(&mut Writer)) -> Self {
         let mut writer = Writer::new(endian);
+        let width = width.min(NFT_DATA_VALUE_MAXLEN);
         let zeros = vec![0; width];
         writer.nested(LIST_ELEMENT, |w| {
             encode::value(w, KEY, &zeros);
@@ -55,11 +56,11 @@ impl Template {
 }
 
 impl Batch {
-    /// Appends messages that change the elements of these keys, which stand one after the other, `width` bytes each. A
-    /// rest that is shorter is left out.
+    /// Appends messages that change the elements of these keys, which stand one after the other, `width` bytes each (1 to
+    /// 64, else nothing is written). A rest that is shorter is left out.
     pub fn push_points(&mut self, set: &SetRef<'_>, change: Change, keys: &[u8], width: usize) -> Vec<Part> {
         let template = Template::new(self.endian(), width, |_| {});
-        self.push_each(set, change, chunks(keys, width), |w, key| template.write(w, &[key]))
+        self.push_each(set, change, chunks(keys, width, 1), |w, key| template.write(w, &[key]))
     }
 
     /// The same of ranges, first and last key alternating, in an interval set of one field. Each becomes an element
@@ -70,8 +71,8 @@ impl Batch {
         let start = Template::new(endian, width, |_| {});
         let open = Template::new(endian, width, |w| w.data(USERDATA, &open_userdata(endian)));
         let end = Template::new(endian, width, |w| w.u32(FLAGS, NFT_SET_ELEM_INTERVAL_END));
-        let mut after = vec![0; width];
-        self.push_each(set, change, chunks(ranges, width.saturating_mul(2)), |w, range| {
+        let mut after = vec![0; width.min(NFT_DATA_VALUE_MAXLEN)];
+        self.push_each(set, change, chunks(ranges, width, 2), |w, range| {
             let (first, last) = range.split_at(width);
             after.copy_from_slice(last);
             if increment(&mut after) {
@@ -85,8 +86,10 @@ impl Batch {
 
     /// The same in an interval set of several fields, where an element has first and last key itself.
     pub fn push_field_ranges(&mut self, set: &SetRef<'_>, change: Change, ranges: &[u8], width: usize) -> Vec<Part> {
-        let template = Template::new(self.endian(), width, |w| encode::value(w, KEY_END, &vec![0; width]));
-        self.push_each(set, change, chunks(ranges, width.saturating_mul(2)), |w, range| {
+        let template = Template::new(self.endian(), width, |w| {
+            encode::value(w, KEY_END, &vec![0; width.min(NFT_DATA_VALUE_MAXLEN)])
+        });
+        self.push_each(set, change, chunks(ranges, width, 2), |w, range| {
             let (first, last) = range.split_at(width);
             template.write(w, &[first, last]);
         })

@@ -1,0 +1,11 @@
+//! Tests of the compiler: what all rulesets are like, and what single sections come to.
+
+pub mod arbitrary;
+pub mod common;
+mod defaults;
+mod evaluate;
+mod folding;
+mod matching;
+mod translation;
+mod wellformed;
+mod zones;

@@ -1,0 +1,457 @@
+//! Puts the section in force, keeps it so, and says why it cannot.
+//!
+//! One installation goes on at a time: files are read, the section is compiled, the kernel's present table is looked at, and
+//! one batch makes it what it should be, bound to the generation that was looked at. When somebody else's change came
+//! between (ERESTART), it looks again. A new section that cannot be put in force leaves the old one there. When somebody
+//! else touches our table it is made whole again, at once the first time, then after growing pauses.
+//!
+//! `engine/reasons.rs` has what the operator is told when the kernel refuses a whole batch.
+
+mod reasons;
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use portreeve_config::{Diagnostic, Diagnostics, Span};
+use portreeve_nftables::{Acknowledgement, Endian};
+
+use crate::compile::{Options, compile};
+use crate::config::{Config, SetElement, parse_set_file};
+use crate::install::{self, Built, Existing};
+use crate::ruleset::Ruleset;
+use crate::time::Instant;
+
+pub use reasons::CommitError;
+
+/// Batches that are bound to a generation before one is sent unbound: somebody changes tables all the time.
+const BOUND_TRIES: u32 = 10;
+/// Tries in all.
+const MAX_TRIES: u32 = 13;
+/// Between two repairs of what others did: at first, and at most.
+const REPAIR_PAUSE: Duration = Duration::from_secs(1);
+const MAX_REPAIR_PAUSE: Duration = Duration::from_secs(60);
+/// So long without a foreign change: the next repair is made at once.
+const REPAIR_QUIET: Duration = Duration::from_secs(120);
+/// Between two tries to bring about what could not be brought about, such as a set whose file has changed.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
+
+/// What the shim is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Read this file, tell with [`Engine::handle_file`], and again whenever it changes.
+    Read(String),
+    /// This file is of no more interest.
+    Forget(String),
+    /// Ask the kernel for its generation, then for what is in the table ([`install::requests`]); tell with
+    /// [`Engine::handle_existing`].
+    Look,
+    /// Send this batch; tell with [`Engine::handle_committed`].
+    Commit(Vec<u8>),
+    /// The section that was given last is in force, or is not, for these reasons.
+    Settled(Result<(), Vec<Diagnostic>>),
+    /// All is well, or the reason why not.
+    Condition(Option<String>),
+    /// Somebody else changed our table; it is being made whole.
+    Touched(String),
+}
+
+/// Why an installation goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// A section was given.
+    Section,
+    /// A file or an interface changed, or somebody touched the table.
+    Upkeep,
+}
+
+/// An installation.
+struct Install {
+    reason: Reason,
+    config: Arc<Config>,
+    ruleset: Ruleset,
+    tries: u32,
+    /// What was sent, and the generation it is bound to.
+    sent: Option<(Built, Option<u32>)>,
+}
+
+/// What is in force.
+pub struct InForce {
+    /// The section.
+    pub config: Arc<Config>,
+    /// What it came to.
+    pub ruleset: Ruleset,
+}
+
+/// See the module.
+pub struct Engine {
+    endian: Endian,
+    /// A section that waits for its files.
+    waiting: Option<Arc<Config>>,
+    in_force: Option<InForce>,
+    install: Option<Install>,
+    /// What is in force has to be installed anew.
+    again: bool,
+    files: BTreeMap<String, Result<Vec<SetElement>, String>>,
+    devices: Vec<String>,
+    /// The generation that our last batch made, if it was bound.
+    generation: Option<u32>,
+    repair: Repair,
+    retry: Option<Instant>,
+    condition: Option<String>,
+    actions: VecDeque<Action>,
+    counters: Counters,
+}
+
+/// When to repair what others did.
+#[derive(Default)]
+struct Repair {
+    due: Option<Instant>,
+    last: Option<Instant>,
+    pause: Duration,
+}
+
+/// How often things happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Batches that were put in force.
+    pub installed: u64,
+    /// Batches that were refused.
+    pub refused: u64,
+    /// Batches that were overtaken by somebody else's.
+    pub stale: u64,
+    /// Foreign changes of our table.
+    pub touched: u64,
+}
+
+impl Engine {
+    /// Nothing is in force yet; messages are in this byte order.
+    #[must_use]
+    pub fn new(endian: Endian) -> Self {
+        Self {
+            endian,
+            waiting: None,
+            in_force: None,
+            install: None,
+            again: false,
+            files: BTreeMap::new(),
+            devices: Vec::new(),
+            generation: None,
+            repair: Repair::default(),
+            retry: None,
+            condition: None,
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A section to put in force. One at a time: the next after [`Action::Settled`].
+    pub fn handle_section(&mut self, config: Config, now: Instant) {
+        let wanted: Vec<String> = config.files().into_iter().map(str::to_owned).collect();
+        for path in &wanted {
+            if !self.files.contains_key(path) {
+                self.actions.push_back(Action::Read(path.clone()));
+            }
+        }
+        self.waiting = Some(Arc::new(config));
+        self.proceed(now);
+    }
+
+    /// What a file holds, or why it cannot be read.
+    pub fn handle_file(&mut self, path: &str, contents: Result<&[u8], String>, now: Instant) {
+        let installing = self.install.as_ref().map(|install| &install.config);
+        let configs = self.waiting.iter().chain(installing).chain(self.in_force.as_ref().map(|found| &found.config));
+        let mut sets = configs.flat_map(|config| &config.sets);
+        let Some(set) = sets.find(|set| set.file.as_deref() == Some(path)) else { return };
+        let read = contents.and_then(|bytes| {
+            let text = core::str::from_utf8(bytes).map_err(|_| format!("{path} is not text in UTF-8"))?;
+            parse_set_file(set.kind, text, set.size as usize).map_err(|mistakes| {
+                let first = mistakes.first().map_or_else(String::new, |(line, what)| format!(":{line}: {what}"));
+                let more = match mistakes.len() {
+                    0 | 1 => String::new(),
+                    count => format!(" (and {} more)", count - 1),
+                };
+                format!("{path}{first}{more}")
+            })
+        });
+        if self.files.get(path) == Some(&read) {
+            return;
+        }
+        // What was good stays in the set when the file turns bad.
+        let turned_bad = read.is_err() && matches!(self.files.get(path), Some(Ok(_)));
+        if turned_bad && self.waiting.is_none() {
+            self.set_condition(read.err());
+            return;
+        }
+        self.files.insert(path.to_owned(), read);
+        if self.waiting.is_some() {
+            self.proceed(now);
+        } else {
+            self.reinstall(now);
+        }
+    }
+
+    /// The interfaces that are there, for the flowtable.
+    pub fn handle_devices(&mut self, devices: Vec<String>, now: Instant) {
+        if self.devices == devices {
+            return;
+        }
+        self.devices = devices;
+        if self.waiting.is_none() && self.in_force.as_ref().is_some_and(|found| found.config.offload.is_some()) {
+            self.reinstall(now);
+        }
+    }
+
+    /// What [`Action::Look`] came to: the generation, and what is there.
+    pub fn handle_existing(&mut self, found: Result<(u32, Existing), CommitError>, now: Instant) {
+        let Some(install) = &mut self.install else { return };
+        if install.sent.is_some() {
+            return;
+        }
+        let (generation, existing) = match found {
+            Ok(found) => found,
+            Err(CommitError::Busy) if install.tries < MAX_TRIES => {
+                install.tries += 1;
+                self.actions.push_back(Action::Look);
+                return;
+            }
+            Err(error) => return self.fail(vec![error.diagnostic(0)], now),
+        };
+        let bound = (install.tries < BOUND_TRIES).then_some(generation);
+        match install::batch(&install.ruleset, &existing, bound, self.endian) {
+            Ok(built) => {
+                self.actions.push_back(Action::Commit(built.bytes.clone()));
+                install.sent = Some((built, bound));
+            }
+            Err(refusal) => self.fail(vec![refusal.diagnostic()], now),
+        }
+    }
+
+    /// What [`Action::Commit`] came to: what the kernel has against it, nothing if it is in force.
+    pub fn handle_committed(&mut self, answer: Result<Vec<Acknowledgement>, CommitError>, now: Instant) {
+        let Some(install) = &mut self.install else { return };
+        let Some((built, bound)) = install.sent.take() else { return };
+        let again = |install: &mut Install, actions: &mut VecDeque<Action>| {
+            install.tries += 1;
+            actions.push_back(Action::Look);
+        };
+        match answer {
+            Ok(errors) if errors.is_empty() => {
+                self.generation = bound.map(|generation| generation.wrapping_add(1));
+                self.succeed(now);
+            }
+            Ok(errors) if install.tries < MAX_TRIES && (install::is_stale(&errors) || bound.is_none()) => {
+                self.counters.stale += 1;
+                again(install, &mut self.actions);
+            }
+            Err(CommitError::Busy) if install.tries < MAX_TRIES => again(install, &mut self.actions),
+            Ok(errors) => {
+                let list = install::explain(&install.ruleset, &built, &errors);
+                self.fail(list, now);
+            }
+            Err(error) => {
+                let list = vec![error.diagnostic(built.bytes.len())];
+                self.fail(list, now);
+            }
+        }
+    }
+
+    /// Tables were changed: in which generation, whether by ourselves, whether ours was touched, and by whom; `lost` if
+    /// ours may have been.
+    pub fn handle_change(&mut self, generation: u32, own: bool, ours: bool, lost: bool, process: &str, now: Instant) {
+        if own || (lost && self.generation == Some(generation)) || !(ours || lost) {
+            return;
+        }
+        if self.in_force.is_none() {
+            return;
+        }
+        if ours {
+            self.counters.touched += 1;
+            let who = if process.is_empty() { "somebody" } else { process };
+            self.actions.push_back(Action::Touched(who.to_owned()));
+        }
+        let quiet = self.repair.last.is_none_or(|last| now.since(last) > REPAIR_QUIET);
+        self.repair.pause =
+            if quiet { Duration::ZERO } else { (self.repair.pause * 2).clamp(REPAIR_PAUSE, MAX_REPAIR_PAUSE) };
+        let due = self.repair.last.map_or(now, |last| (last + self.repair.pause).max(now));
+        self.repair.due = Some(self.repair.due.map_or(due, |earlier| earlier.min(due)));
+        self.handle_timeout(now);
+    }
+
+    /// What is due is done. May be called at any time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if is_due(&mut self.repair.due) {
+            self.repair.last = Some(now);
+            self.reinstall(now);
+        }
+        if is_due(&mut self.retry) {
+            self.reinstall(now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called. Changes with every input.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.repair.due.into_iter().chain(self.retry).min()
+    }
+
+    /// What is to be done next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub const fn in_force(&self) -> Option<&InForce> {
+        self.in_force.as_ref()
+    }
+
+    /// Why not all is as it should be.
+    #[must_use]
+    pub fn condition(&self) -> Option<&str> {
+        self.condition.as_deref()
+    }
+
+    /// The byte order of messages.
+    #[must_use]
+    pub const fn endian(&self) -> Endian {
+        self.endian
+    }
+
+    /// How often things happened.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The generation that our last batch made.
+    #[must_use]
+    pub const fn generation(&self) -> Option<u32> {
+        self.generation
+    }
+
+    /// Begins to install the section that waits, if all its files were looked at.
+    fn proceed(&mut self, now: Instant) {
+        let Some(config) = self.waiting.clone() else { return };
+        if self.install.is_some() || config.files().iter().any(|path| !self.files.contains_key(*path)) {
+            return;
+        }
+        self.waiting = None;
+        // A machine that boots before a list was fetched must not stay without its firewall; an operator who names a file
+        // that is not there is told.
+        if self.in_force.is_some() {
+            let bad = config.sets.iter().filter_map(|set| Some((set.span, self.problem(set.file.as_deref()?)?)));
+            let mut d = Diagnostics::new();
+            for (span, problem) in bad {
+                d.error_with_hint(span, problem.to_owned(), "mend the file, or remove `file`");
+            }
+            if d.has_errors() {
+                self.actions.push_back(Action::Settled(Err(d.into_vec())));
+                self.forget_files();
+                return;
+            }
+        }
+        self.begin(Reason::Section, config, now);
+    }
+
+    /// Why a file cannot be used.
+    fn problem(&self, path: &str) -> Option<&str> {
+        self.files.get(path)?.as_ref().err().map(String::as_str)
+    }
+
+    fn begin(&mut self, reason: Reason, config: Arc<Config>, now: Instant) {
+        let empty = Vec::new();
+        let contents = |path: &str| self.files.get(path).and_then(|read| read.as_ref().ok()).unwrap_or(&empty).clone();
+        let files = config.files().into_iter().map(|path| (path.to_owned(), contents(path))).collect();
+        match compile(&config, &files, &self.devices, Options { fold: true }) {
+            Ok((ruleset, _)) => {
+                self.install = Some(Install { reason, config, ruleset, tries: 0, sent: None });
+                self.actions.push_back(Action::Look);
+            }
+            Err(list) => {
+                self.settle(reason, Err(list), now);
+            }
+        }
+    }
+
+    /// Installs what is in force anew, after what is under way.
+    fn reinstall(&mut self, now: Instant) {
+        match &self.in_force {
+            _ if self.install.is_some() => self.again = true,
+            Some(found) => {
+                let config = found.config.clone();
+                self.begin(Reason::Upkeep, config, now);
+            }
+            None => {}
+        }
+    }
+
+    fn succeed(&mut self, now: Instant) {
+        let Some(install) = self.install.take() else { return };
+        self.counters.installed += 1;
+        self.retry = None;
+        self.in_force = Some(InForce { config: install.config, ruleset: install.ruleset });
+        self.settle(install.reason, Ok(()), now);
+    }
+
+    fn fail(&mut self, list: Vec<Diagnostic>, now: Instant) {
+        let Some(install) = self.install.take() else { return };
+        self.counters.refused += 1;
+        self.settle(install.reason, Err(list), now);
+    }
+
+    fn settle(&mut self, reason: Reason, result: Result<(), Vec<Diagnostic>>, now: Instant) {
+        match (reason, result) {
+            (Reason::Section, result) => {
+                self.forget_files();
+                self.actions.push_back(Action::Settled(result));
+                self.tell_files();
+            }
+            (Reason::Upkeep, Ok(())) => self.tell_files(),
+            (Reason::Upkeep, Err(list)) => {
+                self.retry = Some(now + RETRY_PAUSE);
+                let first = list.first().map_or("no reason given", |d| d.message.as_str());
+                self.set_condition(Some(format!("what is in force is not what it should be: {first}")));
+            }
+        }
+        if core::mem::take(&mut self.again) {
+            self.reinstall(now);
+        }
+        self.proceed(now);
+    }
+
+    /// Says whether all files of what is in force could be used.
+    fn tell_files(&mut self) {
+        let Some(found) = &self.in_force else { return };
+        let problem = found.config.files().iter().find_map(|path| self.problem(path).map(str::to_owned));
+        self.set_condition(problem);
+    }
+
+    fn set_condition(&mut self, condition: Option<String>) {
+        if self.condition != condition {
+            self.condition.clone_from(&condition);
+            self.actions.push_back(Action::Condition(condition));
+        }
+    }
+
+    /// Files that neither what is in force nor what waits names.
+    fn forget_files(&mut self) {
+        let named = |path: &str| {
+            let of = |config: &Config| config.files().contains(&path);
+            self.in_force.as_ref().is_some_and(|found| of(&found.config))
+                || self.waiting.as_deref().is_some_and(of)
+                || self.install.as_ref().is_some_and(|install| of(&install.config))
+        };
+        let gone: Vec<String> = self.files.keys().filter(|path| !named(path)).cloned().collect();
+        for path in gone {
+            self.files.remove(&path);
+            self.actions.push_back(Action::Forget(path));
+        }
+    }
+}
+
+/// The place of complaints about all of the section.
+const WHOLE: Span = Span::new(0, 0);

@@ -1,0 +1,286 @@
+//! The engine on a virtual clock, with a kernel that says what a test wants.
+
+use portreeve_nftables::{Endian, inspect};
+
+use super::*;
+
+const START: Instant = Instant::from_nanos(1_000_000_000);
+/// ERESTART and EPERM of linux/errno.h.
+const ERESTART: i32 = 85;
+const EPERM: i32 = 1;
+
+struct Lab {
+    engine: Engine,
+    now: Instant,
+}
+
+fn config(section: &str) -> Config {
+    match Config::parse(section) {
+        Ok((config, _)) => config,
+        Err(list) => panic!("{section}: {list:?}"),
+    }
+}
+
+fn refused(sequence: u32, errno: i32) -> Vec<Acknowledgement> {
+    vec![Acknowledgement { sequence, errno, offset: None, message: None, missing: None }]
+}
+
+const ONE: &str =
+    r#"(zones: {"lan": (interfaces: ["lan0"])}, policies: [(from: ["lan"], to: ["router"], then: Accept)])"#;
+const OTHER: &str =
+    r#"(zones: {"lan": (interfaces: ["lan1"])}, policies: [(from: ["lan"], to: ["router"], then: Accept)])"#;
+const LISTED: &str = r#"(
+    sets: {"bad": (file: "bad.txt")},
+    input: (rules: [(source: ["@bad"], then: Drop)]),
+)"#;
+
+impl Lab {
+    fn new() -> Self {
+        Self { engine: Engine::new(Endian::Little), now: START }
+    }
+
+    /// With this section in force, in generation 8.
+    fn standing(section: &str) -> Self {
+        let mut lab = Self::new();
+        lab.engine.handle_section(config(section), lab.now);
+        lab.install(7);
+        assert_eq!(lab.actions(), [Action::Settled(Ok(()))]);
+        lab
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.engine.poll_action()).collect()
+    }
+
+    /// Takes the only action.
+    fn action(&mut self) -> Action {
+        let mut actions = self.actions();
+        assert_eq!(actions.len(), 1, "{actions:?}");
+        actions.remove(0)
+    }
+
+    fn existing(&mut self, generation: u32) {
+        self.engine.handle_existing(Ok((generation, Existing::default())), self.now);
+    }
+
+    fn answer(&mut self, errors: Vec<Acknowledgement>) {
+        self.engine.handle_committed(Ok(errors), self.now);
+    }
+
+    /// The kernel plays along.
+    fn install(&mut self, generation: u32) {
+        assert_eq!(self.action(), Action::Look);
+        self.existing(generation);
+        assert!(matches!(self.action(), Action::Commit(_)));
+        self.answer(Vec::new());
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.engine.handle_timeout(self.now);
+    }
+
+    fn touched(&mut self, generation: u32) {
+        self.engine.handle_change(generation, false, true, false, "nft", self.now);
+    }
+}
+
+#[test]
+fn a_section_is_in_force_when_the_kernel_has_nothing_against_its_batch() {
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(ONE), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(7);
+    let Action::Commit(batch) = lab.action() else { panic!("no batch") };
+    let messages: Vec<_> = inspect(Endian::Little, &batch).map(|message| message.unwrap()).collect();
+    assert!(messages.len() > 4 && messages[1].table == Some(install::TABLE));
+    assert!(lab.engine.in_force().is_none());
+    lab.answer(Vec::new());
+    assert_eq!(lab.action(), Action::Settled(Ok(())));
+    assert_eq!(lab.engine.in_force().unwrap().config.zones[0].name, "lan");
+    assert_eq!((lab.engine.generation(), lab.engine.counters().installed), (Some(8), 1));
+}
+
+#[test]
+fn a_section_that_the_kernel_refuses_leaves_the_old_one_in_force() {
+    let mut lab = Lab::standing(ONE);
+    lab.engine.handle_section(config(OTHER), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(8);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(refused(1, EPERM));
+    let Action::Settled(Err(list)) = lab.action() else { panic!("it is in force") };
+    assert!(
+        list[0].message.contains("CAP_NET_ADMIN") || list[0].hint.as_ref().unwrap().contains("CAP_NET_ADMIN"),
+        "{list:?}"
+    );
+    assert_eq!(lab.engine.in_force().unwrap().config.zones[0].interfaces[0].name, "lan0");
+    assert_eq!(lab.engine.counters().refused, 1);
+}
+
+#[test]
+fn a_batch_that_somebody_overtook_is_built_anew_and_at_last_sent_unbound() {
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(ONE), lab.now);
+    for generation in 0..BOUND_TRIES {
+        assert_eq!(lab.action(), Action::Look);
+        lab.existing(generation);
+        assert!(matches!(lab.action(), Action::Commit(_)));
+        lab.answer(refused(1, ERESTART));
+    }
+    lab.install(99);
+    assert_eq!(lab.action(), Action::Settled(Ok(())));
+    // What an unbound batch made of the generation nobody knows.
+    assert_eq!((lab.engine.generation(), lab.engine.counters().stale), (None, u64::from(BOUND_TRIES)));
+}
+
+#[test]
+fn when_others_change_tables_without_end_the_operator_is_told() {
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(ONE), lab.now);
+    for _ in 0..=MAX_TRIES {
+        assert_eq!(lab.action(), Action::Look);
+        lab.engine.handle_existing(Err(CommitError::Busy), lab.now);
+    }
+    let Action::Settled(Err(list)) = lab.action() else { panic!("it is in force") };
+    assert!(list[0].message.contains("change nf_tables all the time"));
+}
+
+#[test]
+fn a_batch_too_big_for_the_socket_is_told_with_its_size_and_what_to_raise() {
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(ONE), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(1);
+    let Action::Commit(batch) = lab.action() else { panic!("no batch") };
+    lab.engine.handle_committed(Err(CommitError::TooBig), lab.now);
+    let Action::Settled(Err(list)) = lab.action() else { panic!("it is in force") };
+    assert!(list[0].message.contains(&batch.len().to_string()));
+    assert!(list[0].hint.as_ref().unwrap().contains("net.core.wmem_max"));
+}
+
+#[test]
+fn our_own_changes_and_those_of_other_tables_are_no_reason_to_act() {
+    let mut lab = Lab::standing(ONE);
+    lab.engine.handle_change(8, true, true, false, "portreeve", lab.now);
+    lab.engine.handle_change(9, false, false, false, "nft", lab.now);
+    // Lost news of what we did ourselves.
+    lab.engine.handle_change(8, false, false, true, "", lab.now);
+    assert_eq!(lab.actions(), []);
+}
+
+#[test]
+fn a_table_that_others_touch_is_mended_at_once_and_then_after_growing_pauses() {
+    let mut lab = Lab::standing(ONE);
+    lab.touched(9);
+    assert_eq!(lab.actions(), [Action::Touched("nft".to_owned()), Action::Look]);
+    lab.existing(9);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(Vec::new());
+    assert_eq!(lab.actions(), []);
+    for pause in [REPAIR_PAUSE, REPAIR_PAUSE * 2, REPAIR_PAUSE * 4] {
+        lab.touched(20);
+        assert_eq!(lab.actions(), [Action::Touched("nft".to_owned())]);
+        assert_eq!(lab.engine.poll_timeout(), Some(lab.now + pause));
+        lab.wait(pause);
+        lab.install(20);
+        assert_eq!(lab.actions(), []);
+    }
+    lab.wait(REPAIR_QUIET + Duration::from_secs(1));
+    lab.touched(30);
+    assert_eq!(lab.actions(), [Action::Touched("nft".to_owned()), Action::Look]);
+    assert_eq!(lab.engine.counters().touched, 5);
+}
+
+#[test]
+fn lost_news_of_an_unknown_generation_have_the_table_mended() {
+    let mut lab = Lab::standing(ONE);
+    lab.engine.handle_change(12, false, false, true, "", lab.now);
+    lab.install(12);
+    assert_eq!((lab.actions(), lab.engine.counters().touched), (vec![], 0));
+}
+
+#[test]
+fn a_section_waits_for_the_files_of_its_sets() {
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(LISTED), lab.now);
+    assert_eq!(lab.action(), Action::Read("bad.txt".to_owned()));
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\n# none\n192.0.2.7\n"), lab.now);
+    lab.install(7);
+    assert_eq!(lab.action(), Action::Settled(Ok(())));
+    let addresses = |lab: &Lab| {
+        let sets = &lab.engine.in_force().unwrap().ruleset.sets;
+        sets.iter().find(|set| set.named.as_deref() == Some("bad")).map_or(0, crate::ruleset::Set::len)
+    };
+    assert_eq!(addresses(&lab), 2);
+    // The same again is no change.
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\n192.0.2.7\n"), lab.now);
+    assert_eq!(lab.actions(), []);
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\n"), lab.now);
+    lab.install(8);
+    assert_eq!((lab.actions(), addresses(&lab)), (vec![], 1));
+}
+
+#[test]
+fn a_file_that_turns_bad_leaves_its_set_as_it_was_and_is_told() {
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(LISTED), lab.now);
+    assert_eq!(lab.action(), Action::Read("bad.txt".to_owned()));
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\n"), lab.now);
+    lab.install(7);
+    assert_eq!(lab.action(), Action::Settled(Ok(())));
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\nnonsense\n"), lab.now);
+    let Action::Condition(Some(why)) = lab.action() else { panic!("nobody was told") };
+    assert!(why.starts_with("bad.txt:2: "), "{why}");
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.9\n"), lab.now);
+    lab.install(8);
+    assert_eq!(lab.actions(), [Action::Condition(None)]);
+}
+
+#[test]
+fn a_missing_file_refuses_a_new_section_but_does_not_keep_a_machine_without_its_first() {
+    let missing = || Err("cannot read bad.txt: there is no such file".to_owned());
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(LISTED), lab.now);
+    assert_eq!(lab.action(), Action::Read("bad.txt".to_owned()));
+    lab.engine.handle_file("bad.txt", missing(), lab.now);
+    lab.install(7);
+    let actions = lab.actions();
+    assert_eq!(actions[0], Action::Settled(Ok(())));
+    assert!(matches!(&actions[1], Action::Condition(Some(why)) if why.contains("no such file")), "{actions:?}");
+
+    let mut lab = Lab::standing(ONE);
+    lab.engine.handle_section(config(LISTED), lab.now);
+    assert_eq!(lab.action(), Action::Read("bad.txt".to_owned()));
+    lab.engine.handle_file("bad.txt", missing(), lab.now);
+    let actions = lab.actions();
+    let Action::Settled(Err(list)) = &actions[0] else { panic!("{actions:?}") };
+    assert!(list[0].message.contains("no such file"));
+    let span = list[0].span;
+    assert_eq!(&LISTED[span.start..span.end], "\"bad\"");
+    assert_eq!(actions[1], Action::Forget("bad.txt".to_owned()));
+}
+
+#[test]
+fn what_could_not_be_mended_is_tried_again_later() {
+    let mut lab = Lab::standing(ONE);
+    lab.touched(9);
+    lab.actions();
+    lab.existing(9);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(refused(1, EPERM));
+    assert!(matches!(lab.action(), Action::Condition(Some(_))));
+    lab.wait(RETRY_PAUSE);
+    lab.install(9);
+    assert_eq!(lab.action(), Action::Condition(None));
+}
+
+#[test]
+fn a_spurious_answer_is_nothing() {
+    let mut lab = Lab::standing(ONE);
+    lab.answer(Vec::new());
+    lab.existing(3);
+    lab.engine.handle_file("other.txt", Ok(b""), lab.now);
+    lab.engine.handle_devices(vec!["eth0".to_owned()], lab.now);
+    assert_eq!(lab.actions(), []);
+}

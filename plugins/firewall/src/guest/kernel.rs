@@ -1,0 +1,109 @@
+//! nf_tables at the host: the byte order, batches, what is there, changes, connections.
+
+use portreeve_nftables::{Acknowledgement, Endian};
+use portreeve_sdk::Standing;
+use portreeve_sdk::netfilter::{self, Change, ConnectionFamily, Dump, Watch};
+use portreeve_sdk::types::ErrorCode;
+use std::rc::Rc;
+
+use super::News;
+use crate::engine::CommitError;
+use crate::install::{self, Existing, ReadError};
+
+/// The generation, and what is in the table.
+pub type Found = Result<(u32, Existing), CommitError>;
+/// What the kernel has against a batch.
+pub type Answered = Result<Vec<Acknowledgement>, CommitError>;
+
+/// The machine's byte order.
+pub fn byte_order() -> Endian {
+    match netfilter::byte_order() {
+        netfilter::Endian::Little => Endian::Little,
+        netfilter::Endian::Big => Endian::Big,
+    }
+}
+
+/// Changes of tables from now on.
+pub fn changes() -> Result<Standing<Result<Change, ErrorCode>>, ErrorCode> {
+    let watch = Rc::new(Watch::open()?);
+    Ok(Standing::new(move || {
+        let watch = watch.clone();
+        async move { watch.next().await }
+    }))
+}
+
+/// Sends a batch.
+pub async fn commit(batch: Vec<u8>) -> News {
+    let answer = netfilter::commit(batch).await.map_err(reason);
+    News::Committed(answer.map(|list| list.into_iter().map(acknowledgement).collect()))
+}
+
+fn acknowledgement(found: netfilter::Acknowledgement) -> Acknowledgement {
+    Acknowledgement {
+        sequence: found.sequence,
+        errno: i32::try_from(found.errno).unwrap_or(i32::MAX),
+        offset: found.offset,
+        message: found.message,
+        missing: None,
+    }
+}
+
+fn reason(code: ErrorCode) -> CommitError {
+    match code {
+        ErrorCode::Denied => CommitError::Denied,
+        ErrorCode::TooBig => CommitError::TooBig,
+        ErrorCode::QueueFull => CommitError::Busy,
+        ErrorCode::NotSupported => CommitError::NotSupported,
+        _ => CommitError::Other,
+    }
+}
+
+/// The generation, and what is in the table.
+pub async fn look(endian: Endian) -> News {
+    News::Existing(existing(endian).await)
+}
+
+async fn existing(endian: Endian) -> Found {
+    let generation = netfilter::generation().await.map_err(reason)?;
+    let mut found = Existing::default();
+    for request in install::requests(endian, 1) {
+        let answered = each(request, |datagram| found.absorb(endian, datagram)).await;
+        match answered {
+            // No such table, or a kernel without flowtables.
+            Ok(()) | Err(Failed::Code(ErrorCode::NotFound | ErrorCode::NotSupported | ErrorCode::InvalidArgument)) => {}
+            Err(Failed::Code(code)) => return Err(reason(code)),
+            Err(Failed::Read(ReadError::Interrupted)) => return Err(CommitError::Busy),
+            Err(Failed::Read(_)) => return Err(CommitError::Other),
+        }
+    }
+    Ok((generation, found))
+}
+
+/// Why a dump ended early.
+pub enum Failed {
+    Code(ErrorCode),
+    Read(ReadError),
+}
+
+/// Hands every datagram of the answer to `take`.
+pub async fn each(request: Vec<u8>, take: impl FnMut(&[u8]) -> Result<(), ReadError>) -> Result<(), Failed> {
+    drain(Dump::open(&request).map_err(Failed::Code)?, take).await
+}
+
+/// The connections of a family, likewise.
+pub async fn connections(
+    family: ConnectionFamily,
+    take: impl FnMut(&[u8]) -> Result<(), ReadError>,
+) -> Result<(), Failed> {
+    drain(Dump::connections(family).map_err(Failed::Code)?, take).await
+}
+
+async fn drain(dump: Dump, mut take: impl FnMut(&[u8]) -> Result<(), ReadError>) -> Result<(), Failed> {
+    loop {
+        let datagram = dump.next().await.map_err(Failed::Code)?;
+        if datagram.is_empty() {
+            return Ok(());
+        }
+        take(&datagram).map_err(Failed::Read)?;
+    }
+}

@@ -1,0 +1,155 @@
+//! Answers people: the engine's state, with what only the kernel knows.
+
+use portreeve_nftables::{Endian, conntrack, messages};
+use portreeve_sdk::netfilter::ConnectionFamily;
+
+use super::kernel::{self, Failed};
+use super::shim::Shim;
+use crate::engine::{Engine, InForce};
+use crate::install::{self, Elements, ReadError};
+use crate::status::{self, Ask, Count, Load, Report, Status};
+use crate::trace;
+
+/// Connections that are looked at for one answer.
+const MAX_FLOWS: usize = 100_000;
+/// Elements of a set that are shown.
+const MAX_ELEMENTS: usize = 10_000;
+/// Times that a dump is begun anew when others change what is read.
+const READINGS: usize = 5;
+
+pub async fn answer(shim: &Shim, engine: &Engine, words: &[String]) -> Result<portreeve_sdk::Report, String> {
+    let Some(found) = engine.in_force() else {
+        return Err("no rules are in force yet; see `portreeve logs firewall`".to_owned());
+    };
+    let endian = engine.endian();
+    let report = match Ask::parse(words)? {
+        Ask::Overview => {
+            let mut status = filled(shim, engine, found).await?;
+            for set in found.ruleset.sets.iter().filter(|set| set.dynamic && set.named.is_some()) {
+                let count = elements(endian, set).await?.count();
+                status.elements.insert(set.name.clone(), count as u64);
+            }
+            with_times(status::overview(&status), shim)
+        }
+        Ask::Counters => status::counters(&filled(shim, engine, found).await?),
+        Ask::Sets(None) => status::sets(&Status::of(&found.config, &found.ruleset, &shim.section), None)?,
+        Ask::Sets(Some(name)) => {
+            let status = Status::of(&found.config, &found.ruleset, &shim.section);
+            let mut shown = Vec::new();
+            for set in found.ruleset.sets.iter().filter(|set| set.named.as_deref() == Some(name.as_str())) {
+                let now = elements(endian, set).await?.shown();
+                shown.extend(now.into_iter().take(MAX_ELEMENTS).map(|element| element.to_string()));
+            }
+            status::sets(&status, Some((name.as_str(), &shown)))?
+        }
+        Ask::Connections(of) => status::connections(&flows(endian).await?, of),
+        Ask::Trace(words) => {
+            let request = trace::parse_request(&words, &found.config)?;
+            let traces: Vec<_> = request.packets.iter().map(|packet| trace::trace(&found.ruleset, packet)).collect();
+            status::traced(&traces, &request.assumed, &shim.section)
+        }
+    };
+    Ok(wit_report(report))
+}
+
+/// The state, and what the counters count now.
+async fn filled(shim: &Shim, engine: &Engine, found: &InForce) -> Result<Status, String> {
+    let mut status = Status::of(&found.config, &found.ruleset, &shim.section);
+    let endian = engine.endian();
+    let mut counted = Vec::new();
+    let request = || install::counters_request(endian, 1);
+    for reading in 1.. {
+        counted.clear();
+        let take = |datagram: &[u8]| {
+            counted.extend(install::counters(endian, datagram)?);
+            Ok(())
+        };
+        match kernel::each(request(), take).await {
+            Ok(()) => break,
+            Err(failed) => retry_or_tell(failed, reading, "read the counters")?,
+        }
+    }
+    for counter in counted {
+        status.counts.insert(counter.name, Count { packets: counter.packets, bytes: counter.bytes });
+    }
+    let counters = engine.counters();
+    status.load = Load {
+        took: Some(shim.load.total()),
+        generation: engine.generation(),
+        restored: counters.touched,
+        refused: counters.refused,
+        guard: if found.config.guard { "open" } else { "off" }.to_owned(),
+        condition: engine.condition().map(str::to_owned),
+    };
+    Ok(status)
+}
+
+/// Where the time of the last load went.
+fn with_times(mut report: Report, shim: &Shim) -> Report {
+    let load = &shim.load;
+    let parts = [
+        ("load_ms", load.total()),
+        ("parse_ms", load.parse),
+        ("compile_ms", load.compile),
+        ("look_ms", load.look),
+        ("encode_ms", load.encode),
+        ("commit_ms", load.commit),
+    ];
+    for (name, time) in parts {
+        report.values.push((name.to_owned(), format!("{:.3}", time.as_secs_f64() * 1000.0)));
+    }
+    report.values.push(("batch_bytes".to_owned(), load.bytes.to_string()));
+    report
+}
+
+/// What is in a set now.
+async fn elements(endian: Endian, set: &crate::ruleset::Set) -> Result<Elements, String> {
+    for reading in 1.. {
+        let mut found = Elements::new(&set.key, endian);
+        let request = install::elements_request(endian, 1, &set.name);
+        match kernel::each(request, |datagram| found.absorb(datagram)).await {
+            Ok(()) => return Ok(found),
+            Err(failed) => retry_or_tell(failed, reading, "read a set")?,
+        }
+    }
+    Err("cannot read a set".to_owned())
+}
+
+async fn flows(endian: Endian) -> Result<Vec<conntrack::Flow>, String> {
+    let mut flows = Vec::new();
+    for family in [ConnectionFamily::Ipv4, ConnectionFamily::Ipv6] {
+        let take = |datagram: &[u8]| {
+            let found =
+                messages(endian, datagram).map_while(Result::ok).filter_map(|message| conntrack::decode(&message));
+            flows.extend(found.take(MAX_FLOWS.saturating_sub(flows.len())));
+            Ok(())
+        };
+        match kernel::connections(family, take).await {
+            // What changes while it is read is in the nature of connections.
+            Ok(()) | Err(Failed::Code(portreeve_sdk::types::ErrorCode::QueueFull)) => {}
+            Err(failed) => return Err(tell(&failed, "read the connections")),
+        }
+    }
+    Ok(flows)
+}
+
+fn retry_or_tell(failed: Failed, reading: usize, what: &str) -> Result<(), String> {
+    let busy = matches!(
+        failed,
+        Failed::Read(ReadError::Interrupted) | Failed::Code(portreeve_sdk::types::ErrorCode::QueueFull)
+    );
+    if busy && reading < READINGS { Ok(()) } else { Err(tell(&failed, what)) }
+}
+
+fn tell(failed: &Failed, what: &str) -> String {
+    match failed {
+        Failed::Code(code) => format!("cannot {what}: {}", code.name()),
+        Failed::Read(error) => format!("cannot {what}: {error}"),
+    }
+}
+
+fn wit_report(report: Report) -> portreeve_sdk::Report {
+    let table =
+        |table: status::Table| portreeve_sdk::Table { title: table.title, columns: table.columns, rows: table.rows };
+    portreeve_sdk::Report { values: report.values, tables: report.tables.into_iter().map(table).collect() }
+}
