@@ -103,8 +103,8 @@ impl Compiler<'_> {
         ending: &[Statement],
         shared: bool,
     ) -> Option<Body> {
-        // Leaving the chain that the rule stands in is not possible from within another one.
-        if rule.action == Action::Return {
+        // Leaving the chain that the rule stands in is not possible from within another one; a goto leaves it, too.
+        if matches!(rule.action, Action::Return | Action::Goto(_)) {
             return None;
         }
         let rated = rule.log.as_ref().is_some_and(|log| log.rate.is_some());

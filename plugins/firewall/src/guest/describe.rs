@@ -1,11 +1,11 @@
 //! Who this plugin is, and what a section needs.
 
-use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portreeve_sdk::{Diagnostic, Manifest, Need, Planned, diagnostics};
 
 use crate::compile::{Options, compile};
-use crate::config::{self, Config};
+use crate::config::{self, Config, IpRange, SetElement, SetKind};
 use crate::install::TABLE;
 
 const EXAMPLE: &str = include_str!("example.ron");
@@ -34,8 +34,7 @@ pub fn manifest() -> Manifest {
 
 pub fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> {
     let (config, mut warnings) = Config::parse(section).map_err(diagnostics)?;
-    // Files are read when it runs; what they hold changes no warning.
-    let files: BTreeMap<_, _> = config.files().into_iter().map(|path| (path.to_owned(), Vec::new())).collect();
+    let files = config.sets.iter().filter_map(|set| Some((set.file.clone()?, something(set.kind)))).collect();
     let (_, more) = compile(&config, &files, &[], Options { fold: true }).map_err(diagnostics)?;
     warnings.extend(more);
     Ok(Planned {
@@ -43,6 +42,17 @@ pub fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> {
         warnings: diagnostics(warnings),
         summary: config::summary(&config).lines().map(str::to_owned).collect(),
     })
+}
+
+/// In place of what files hold, which are read when it runs: an empty set would be worth a warning.
+fn something(kind: SetKind) -> Vec<SetElement> {
+    match kind {
+        SetKind::Addresses => {
+            let hosts = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+            hosts.map(|host| SetElement::Address(IpRange::host(host))).to_vec()
+        }
+        SetKind::Ports => vec![SetElement::Port(1, 1)],
+    }
 }
 
 fn needs(config: &Config) -> Vec<Need> {

@@ -131,7 +131,7 @@ async fn set_parameters(state: State) -> News {
             .problems
             .into_iter()
             .next()
-            .map(|problem| format!("{}: {}; is the module nf_conntrack loaded?", problem.object, problem.message)),
+            .map(|problem| format!("{}: {}", problem.object, problem.message)),
         Err(code) => Some(code.name().to_owned()),
     })
 }

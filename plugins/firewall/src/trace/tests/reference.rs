@@ -97,7 +97,7 @@ impl Reader<'_> {
         };
         // A rule about kinds of ICMP is about ICMP of those families, also where it says which kinds it is not about.
         let is_message = matches.icmp.items.iter().any(|kind| icmp(&IcmpKind { kind: None, code: None, ..*kind }))
-            && (!is_later || matches.icmp.items.iter().all(|kind| kind.family != p.family() || kind.kind.is_none()));
+            && !(is_later && matches.icmp.negated);
         let state = |state: &ConnState| {
             p.ct_state
                 & match state {
