@@ -1,8 +1,8 @@
 //! Puts the section in force, keeps it so, and says why it cannot.
 //!
 //! One installation goes on at a time: files are read, the section is compiled, the kernel's present table is looked at, and
-//! one batch makes it what it should be, bound to the generation that was looked at. When somebody else's change came
-//! between (ERESTART), it looks again. A new section that cannot be put in force leaves the old one there. When somebody
+//! batches make it what it should be, bound to the generation that was looked at: new sets are made ready, the rules are
+//! switched, what is unused goes. When somebody else's change came between (ERESTART), it looks again. A new section that cannot be put in force leaves the old one there. When somebody
 //! else touches our table it is made whole again, at once the first time, then after growing pauses.
 //!
 //! `engine/reasons.rs` has what the operator is told when the kernel refuses a whole batch.
@@ -73,8 +73,30 @@ struct Install {
     config: Arc<Config>,
     ruleset: Ruleset,
     tries: u32,
-    /// What was sent, and the generation it is bound to.
-    sent: Option<(Built, Option<u32>)>,
+    /// What was sent.
+    sent: Option<Sent>,
+}
+
+/// Transactions that are being sent.
+struct Sent {
+    built: Built,
+    /// The generation that the first is bound to.
+    bound: Option<u32>,
+    /// Which one is under way.
+    stage: usize,
+}
+
+impl Sent {
+    /// The one that is under way; none when all were sent. Each is asked for once.
+    fn take(&mut self) -> Option<Vec<u8>> {
+        self.built.stages.get(self.stage).cloned()
+    }
+
+    /// The generation that it makes.
+    fn made(&self) -> Option<u32> {
+        let stages = u32::try_from(self.stage).unwrap_or(u32::MAX).wrapping_add(1);
+        self.bound.map(|generation| generation.wrapping_add(stages))
+    }
 }
 
 /// What is in force.
@@ -95,7 +117,8 @@ pub struct Engine {
     /// What is in force has to be installed anew.
     again: bool,
     files: BTreeMap<String, Result<Vec<SetElement>, String>>,
-    devices: Vec<String>,
+    /// The interfaces that are there, once they were told.
+    devices: Option<Vec<String>>,
     /// The generation that our last batch made, if it was bound.
     generation: Option<u32>,
     repair: Repair,
@@ -137,7 +160,7 @@ impl Engine {
             install: None,
             again: false,
             files: BTreeMap::new(),
-            devices: Vec::new(),
+            devices: None,
             generation: None,
             repair: Repair::default(),
             retry: None,
@@ -195,11 +218,16 @@ impl Engine {
 
     /// The interfaces that are there, for the flowtable.
     pub fn handle_devices(&mut self, devices: Vec<String>, now: Instant) {
+        let devices = Some(devices);
         if self.devices == devices {
             return;
         }
         self.devices = devices;
-        if self.waiting.is_none() && self.in_force.as_ref().is_some_and(|found| found.config.offload.is_some()) {
+        // A section with a flowtable may have waited for this.
+        self.proceed(now);
+        let installing = self.install.as_ref().map(|install| &install.config);
+        let mut configs = installing.into_iter().chain(self.in_force.as_ref().map(|found| &found.config));
+        if configs.any(|config| config.offload.is_some()) {
             self.reinstall(now);
         }
     }
@@ -222,8 +250,9 @@ impl Engine {
         let bound = (install.tries < BOUND_TRIES).then_some(generation);
         match install::batch(&install.ruleset, &existing, bound, self.endian) {
             Ok(built) => {
-                self.actions.push_back(Action::Commit(built.bytes.clone()));
-                install.sent = Some((built, bound));
+                let mut sent = Sent { built, bound, stage: 0 };
+                self.actions.extend(sent.take().map(Action::Commit));
+                install.sent = Some(sent);
             }
             Err(refusal) => self.fail(vec![refusal.diagnostic()], now),
         }
@@ -232,27 +261,40 @@ impl Engine {
     /// What [`Action::Commit`] came to: what the kernel has against it, nothing if it is in force.
     pub fn handle_committed(&mut self, answer: Result<Vec<Acknowledgement>, CommitError>, now: Instant) {
         let Some(install) = &mut self.install else { return };
-        let Some((built, bound)) = install.sent.take() else { return };
+        let Some(mut sent) = install.sent.take() else { return };
         let again = |install: &mut Install, actions: &mut VecDeque<Action>| {
             install.tries += 1;
             actions.push_back(Action::Look);
         };
         match answer {
             Ok(errors) if errors.is_empty() => {
-                self.generation = bound.map(|generation| generation.wrapping_add(1));
-                self.succeed(now);
+                self.generation = sent.made();
+                sent.stage += 1;
+                match sent.take() {
+                    Some(next) => {
+                        self.actions.push_back(Action::Commit(next));
+                        install.sent = Some(sent);
+                    }
+                    None => self.succeed(now),
+                }
             }
-            Ok(errors) if install.tries < MAX_TRIES && (install::is_stale(&errors) || bound.is_none()) => {
+            // The rules are in force; what is unused is left lying for a while.
+            _ if sent.stage > sent.built.switch => {
+                self.counters.refused += 1;
+                self.succeed(now);
+                self.retry = Some(now + RETRY_PAUSE);
+            }
+            Ok(errors) if install.tries < MAX_TRIES && (install::is_stale(&errors) || sent.bound.is_none()) => {
                 self.counters.stale += 1;
                 again(install, &mut self.actions);
             }
             Err(CommitError::Busy) if install.tries < MAX_TRIES => again(install, &mut self.actions),
             Ok(errors) => {
-                let list = install::explain(&install.ruleset, &built, &errors);
+                let list = install::explain(&install.ruleset, &sent.built, &errors);
                 self.fail(list, now);
             }
             Err(error) => {
-                let list = vec![error.diagnostic(built.bytes.len())];
+                let list = vec![error.diagnostic(sent.built.stages.iter().map(Vec::len).max().unwrap_or(0))];
                 self.fail(list, now);
             }
         }
@@ -333,10 +375,12 @@ impl Engine {
         self.generation
     }
 
-    /// Begins to install the section that waits, if all its files were looked at.
+    /// Begins to install the section that waits, if all its files were looked at, and interfaces if it asks for them.
     fn proceed(&mut self, now: Instant) {
         let Some(config) = self.waiting.clone() else { return };
-        if self.install.is_some() || config.files().iter().any(|path| !self.files.contains_key(*path)) {
+        let lacks_devices = config.offload.is_some() && self.devices.is_none();
+        let lacks_files = config.files().iter().any(|path| !self.files.contains_key(*path));
+        if self.install.is_some() || lacks_devices || lacks_files {
             return;
         }
         self.waiting = None;
@@ -366,8 +410,9 @@ impl Engine {
         let empty = Vec::new();
         let contents = |path: &str| self.files.get(path).and_then(|read| read.as_ref().ok()).unwrap_or(&empty).clone();
         let files = config.files().into_iter().map(|path| (path.to_owned(), contents(path))).collect();
-        match compile(&config, &files, &self.devices, Options { fold: true }) {
-            Ok((ruleset, _)) => {
+        match compile(&config, &files, self.devices.as_deref().unwrap_or_default(), Options { fold: true }) {
+            Ok((mut ruleset, _)) => {
+                install::stamp(&mut ruleset);
                 self.install = Some(Install { reason, config, ruleset, tries: 0, sent: None });
                 self.actions.push_back(Action::Look);
             }

@@ -125,8 +125,10 @@ fn transact(socket: &mut Socket, batch: &[u8]) -> io::Result<Vec<Acknowledgement
 
 /// Asks and takes all answers; EAGAIN if others changed what was being read.
 fn ask(socket: &mut Socket, query: &Query<'_>) -> io::Result<Vec<Decoded>> {
+    // What an earlier exchange left, if it was given up.
+    while receive(socket, libc::MSG_DONTWAIT).is_ok() {}
+    // A question about one thing is answered, then acknowledged; one about many ends with NLMSG_DONE.
     socket.send(&request(Endian::NATIVE, 1, query), 0)?;
-    let single = matches!(query, Query::Generation);
     let mut found = Vec::new();
     let mut whole = true;
     loop {
@@ -142,12 +144,7 @@ fn ask(socket: &mut Socket, query: &Query<'_>) -> io::Result<Vec<Decoded>> {
                 Answer::Acknowledged(_) | Answer::Done(_) => {
                     return if whole { Ok(found) } else { Err(io::Error::from_raw_os_error(libc::EAGAIN)) };
                 }
-                Answer::Message => {
-                    found.extend(decode(&message));
-                    if single {
-                        return Ok(found);
-                    }
-                }
+                Answer::Message => found.extend(decode(&message)),
             }
         }
     }

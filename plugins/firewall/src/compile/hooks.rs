@@ -3,7 +3,7 @@
 //! | chain | hook, priority | there if |
 //! |---|---|---|
 //! | `raw-prerouting` | prerouting -300 | rules of `prerouting` |
-//! | `spoof-prerouting` | prerouting -150 | a zone's sources are checked |
+//! | `spoof-prerouting` | prerouting -150 | a zone's sources are checked, or the loopback's addresses |
 //! | `nat-prerouting`, `nat-output`, `nat-postrouting` | -100, -100, 100 | translation needs it |
 //! | `mangle-forward` | forward -150 | a zone's segment size is held |
 //! | `input`, `forward`, `output` | 0 | always |
@@ -14,7 +14,7 @@ use super::matches::{Cond, TCP, UDP, ranged};
 use super::rules::{Item, SYN_OF_SYN_RST, is};
 use super::value::Value;
 use super::{Compiler, LOOPBACK};
-use crate::config::{AntiSpoofing, Config, MssClamp, Rule};
+use crate::config::{AntiSpoofing, Config, Matches, MssClamp, Rule};
 use crate::ruleset::{Base, ChainId, ChainKind, Flowtable, HookPoint, Selector, Statement, Test, Verdict, ct};
 
 /// Base chains, those that are there.
@@ -74,6 +74,7 @@ impl Compiler<'_> {
         self.rules_of(hooks.input, &config.input.rules);
         self.dispatch_input(hooks.input, &pairs);
 
+        self.embedded_out(hooks.forward);
         self.offload(hooks.forward, devices);
         self.forward_defaults(hooks.forward, &pairs);
         self.rules_of(hooks.forward, &config.forward.rules);
@@ -81,13 +82,53 @@ impl Compiler<'_> {
         self.dispatch_forward(hooks.forward, &pairs);
 
         // Where everything may leave there is nothing to ask.
-        if !config.output.accept || !config.output.rules.is_empty() || pairs.has_output() {
+        let checked = config.zones.iter().any(|zone| zone.rfc3964);
+        if !config.output.accept || !config.output.rules.is_empty() || pairs.has_output() || checked {
             if config.defaults.loopback {
                 self.loopback(hooks.output, Selector::OutputInterface);
             }
+            self.embedded_out(hooks.output);
             self.output_defaults(hooks.output);
             self.rules_of(hooks.output, &config.output.rules);
             self.dispatch_output(hooks.output, &pairs);
+        }
+        self.count_dropped(&hooks);
+        self.whole_packets();
+    }
+
+    /// What comes to the end of a hook that drops is counted.
+    fn count_dropped(&mut self, hooks: &Hooks) {
+        let config = self.config;
+        for (chain, accept, name) in [
+            (hooks.input, config.input.accept, "dropped-input"),
+            (hooks.forward, config.forward.accept, "dropped-forward"),
+            (hooks.output, config.output.accept, "dropped-output"),
+        ] {
+            if !accept {
+                let counter = self.counter(name);
+                self.push_rule(chain, vec![Statement::Count(counter)], "to be dropped: nothing let it pass");
+            }
+        }
+    }
+
+    /// Without connection tracking the kernel would take the first bytes of later fragments for ports: a statement that
+    /// asks for the state, and does nothing, has it put fragments together before any rule sees them.
+    fn whole_packets(&mut self) {
+        let config = self.config;
+        let of_transport = |matches: &Matches| {
+            !(matches.source_port.items.is_empty()
+                && matches.destination_port.items.is_empty()
+                && matches.icmp.items.is_empty())
+                || matches.tcp_flags.is_some()
+        };
+        let asked = all_rules(config).any(|rule| of_transport(&rule.matches))
+            || config.nat.iter().any(|rule| of_transport(&rule.matches));
+        if asked && !config.defaults.stateful {
+            let any = Test::Any(ct::INVALID.to_be_bytes().to_vec());
+            // That the chain is there is enough, no packet comes to it.
+            let name = self.unique("fragments".to_owned());
+            let chain = self.push_chain(name, None, Span::default());
+            self.push_rule(chain, vec![Statement::Match(Selector::CtState, any)], "fragments are put together");
         }
     }
 
@@ -96,10 +137,11 @@ impl Compiler<'_> {
         use HookPoint::{Forward, Input, Output, Postrouting, Prerouting};
         let config = self.config;
         let nat = self.translation_hooks();
-        let spoof = config
-            .zones
-            .iter()
-            .any(|zone| !zone.networks.is_empty() || zone.anti_spoofing != AntiSpoofing::Off || zone.rfc3964);
+        let spoof = config.defaults.loopback
+            || config
+                .zones
+                .iter()
+                .any(|zone| !zone.networks.is_empty() || zone.anti_spoofing != AntiSpoofing::Off || zone.rfc3964);
         let mangle = config.zones.iter().any(|zone| zone.mss_clamp != MssClamp::Off);
         let mut base = |name: &str, hook, kind, priority, accept| {
             let name = self.unique(name.to_owned());
@@ -170,7 +212,10 @@ impl Compiler<'_> {
         present.sort_unstable();
         present.dedup();
         if present.is_empty() {
-            self.diagnostics.warning(offload.span, "no interface of these zones is there: no flow is offloaded");
+            // Without any interface nobody asked the kernel which there are: a section is planned.
+            if !devices.is_empty() {
+                self.diagnostics.warning(offload.span, "no interface of these zones is there: no flow is offloaded");
+            }
             return;
         }
         let incoming = self.of_zones(Selector::InputInterface, offload.zones.iter().copied());

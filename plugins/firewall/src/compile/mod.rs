@@ -85,6 +85,7 @@ pub fn compile(
         rejects: Vec::new(),
         related: None,
         unroutable: None,
+        embedded: None,
         zones: Vec::new(),
         users: Vec::new(),
         bases: 0,
@@ -125,6 +126,8 @@ struct Compiler<'a> {
     rejects: Vec<(Reject, ChainId)>,
     related: Option<ChainId>,
     unroutable: Option<ChainId>,
+    /// RFC 3964's checks, once a zone wants them.
+    embedded: Option<ChainId>,
     /// By index of [`Config::zones`].
     zones: Vec<zones::Names>,
     /// By index of [`Config::chains`].

@@ -1,8 +1,9 @@
 //! Translation of addresses: destinations where packets come in or are made, sources where they leave.
 //!
-//! Hairpin: hosts of other zones, and those beside the server, reach it under the outer address. Packets for an address of
-//! this machine that is not of the interface they came in by, or for the one that the rule names, are translated as those
-//! from outside are; what then leaves into the zone it came from gets this machine's source, so answers come back here.
+//! Hairpin: hosts of zones that the rule is not from reach the server under the outer address. Packets of theirs for an
+//! address of this machine that is not of the interface they came in by, or for the one that the rule names, are translated
+//! as those from outside are, whatever sources it asks for; what then leaves into the zone it came from gets this machine's
+//! source, so answers come back here.
 //!
 //! NPTv6 is two rules: sources on the way out, destinations on the way in; the first is without the rule's matches on
 //! sources, which do not hold of answers.
@@ -10,7 +11,7 @@
 use super::hooks::Hooks;
 use super::matches::{Alternative, Cond, TCP, UDP, ranged, translated};
 use super::rules::{Item, label};
-use super::value::Value;
+use super::value::{self, Value};
 use super::{Compiler, RTN_LOCAL};
 use crate::config::{Address, End, Family, IpRange, List, Matches, NatAction, NatRule, Per, Port};
 use crate::ruleset::{ChainId, NatTo, Selector, Statement, Test, Verdict};
@@ -153,30 +154,43 @@ impl Compiler<'_> {
         found.list.into_iter().map(make).collect()
     }
 
-    /// The same for hosts that reach this machine by another interface than the one with the outer address.
+    /// The same for hosts of other zones. What the rule asks of sources and interfaces is about those that it is from, and
+    /// these are left out: nobody there comes in by the hairpin whom the rule itself keeps out.
     fn hairpin_items(&mut self, rule: &NatRule, to: &NatTo) -> Vec<Item> {
+        let Some(elsewhere) = self.elsewhere(rule) else { return Vec::new() };
         let mut matches = rule.matches.clone();
         matches.incoming = List::default();
         matches.source = List::default();
         let explicit = !matches.destination.items.is_empty() && !matches.destination.items.contains(&Address::Local);
-        if explicit {
-            return if rule.from == End::Any {
-                Vec::new()
-            } else {
-                self.nat_items(rule, &matches, Some(None), to.clone())
-            };
+        let mut conds = Vec::new();
+        if !explicit {
+            matches.destination = List::default();
+            let local = RTN_LOCAL.to_be_bytes().to_vec();
+            conds.extend([
+                Cond::Other(Statement::Match(Selector::DestinationType, Test::Equal(local.clone()))),
+                Cond::Other(Statement::Match(Selector::DestinationTypeHere, Test::NotEqual(local))),
+            ]);
         }
-        matches.destination = List::default();
-        let local = RTN_LOCAL.to_be_bytes().to_vec();
-        let conds = [
-            Cond::Other(Statement::Match(Selector::DestinationType, Test::Equal(local.clone()))),
-            Cond::Other(Statement::Match(Selector::DestinationTypeHere, Test::NotEqual(local))),
-        ];
-        let mut items = self.nat_items(rule, &matches, Some(None), to.clone());
+        let mut items = self.nat_items(rule, &matches, Some(Some(elsewhere)), to.clone());
         for item in &mut items {
             item.conds.extend(conds.iter().cloned());
         }
         items
+    }
+
+    /// The condition that holds of interfaces of zones that the rule is not from; none if no packet can meet it. A rule
+    /// from anywhere has only the interfaces beside its own, one from this machine alone none.
+    fn elsewhere(&self, rule: &NatRule) -> Option<Cond> {
+        let own = &rule.matches.incoming;
+        match &rule.from {
+            End::Any if own.items.is_empty() => None,
+            End::Any => ranged(Selector::InputInterface, own.items.iter().map(value::names).collect(), !own.negated),
+            End::Zones { zones, .. } if zones.is_empty() => None,
+            End::Zones { zones, .. } => {
+                let others = (0..self.config.zones.len()).filter(|zone| !zones.contains(zone));
+                self.of_zones(Selector::InputInterface, others)
+            }
+        }
     }
 
     /// Translated packets that go back into the zone they came from get a source of this machine.
@@ -201,7 +215,7 @@ impl Compiler<'_> {
                     target
                 }
             };
-            let items = self.translated_items(rule, None, vec![Statement::Verdict(Verdict::Jump(target))]);
+            let items = self.translated_items(rule, None, false, vec![Statement::Verdict(Verdict::Jump(target))]);
             self.add_items(postrouting, &items.iter().collect::<Vec<_>>());
         }
     }
@@ -211,16 +225,21 @@ impl Compiler<'_> {
         let config = self.config;
         for rule in &config.nat {
             let NatAction::DestinationTo { accept: true, hairpin, .. } = rule.action else { continue };
-            let end = if hairpin { Some(None) } else { self.of_end(Selector::InputInterface, &rule.from) };
-            let Some(end) = end else { continue };
-            let items = self.translated_items(rule, end, vec![Statement::Verdict(Verdict::Accept)]);
+            let verdict = || vec![Statement::Verdict(Verdict::Accept)];
+            let mut items = match self.of_end(Selector::InputInterface, &rule.from) {
+                Some(end) => self.translated_items(rule, end, true, verdict()),
+                None => Vec::new(),
+            };
+            if hairpin && let Some(elsewhere) = self.elsewhere(rule) {
+                items.extend(self.translated_items(rule, Some(elsewhere), false, verdict()));
+            }
             self.add_items(forward, &items.iter().collect::<Vec<_>>());
         }
     }
 
-    /// Packets as the rule made them.
-    fn translated_items(&mut self, rule: &NatRule, end: Option<Cond>, tail: Vec<Statement>) -> Vec<Item> {
-        let NatAction::DestinationTo { addresses, ports, hairpin, .. } = &rule.action else { return Vec::new() };
+    /// Packets as the rule made them; of the sources and interfaces that it asks for only if it `asks`.
+    fn translated_items(&mut self, rule: &NatRule, end: Option<Cond>, asks: bool, tail: Vec<Statement>) -> Vec<Item> {
+        let NatAction::DestinationTo { addresses, ports, .. } = &rule.action else { return Vec::new() };
         let of = addresses.family();
         if rule.matches.family.is_some_and(|asked| asked != of) {
             return Vec::new();
@@ -232,9 +251,9 @@ impl Compiler<'_> {
             icmp: rule.matches.icmp.clone(),
             ..Matches::default()
         };
-        if !hairpin {
+        matches.source_port = rule.matches.source_port.clone();
+        if asks {
             matches.source = rule.matches.source.clone();
-            matches.source_port = rule.matches.source_port.clone();
             matches.incoming = rule.matches.incoming.clone();
         }
         if let Some((first, last)) = ports {

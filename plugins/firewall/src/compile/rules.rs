@@ -3,10 +3,14 @@
 //! What a packet must meet once only, though its rule has several alternatives, is in a chain of its own (`rule-…`): a
 //! limit of the whole rule, or a log with a rate, which must not keep the action back when the rate is used up. Within it
 //! the limit is turned round: what exceeds it returns.
+//!
+//! The kernel ends a rule whose dynamic set has no room for another element. So what adds to a set stands in a rule of its
+//! own in such a chain, with all else behind it; and where a rule drops or rejects what is beyond a limit by address, what
+//! is within it returns from there: a source that there is no room for is dropped.
 
 use super::Compiler;
 use super::matches::{Alternative, Alternatives, Cond, TCP, only_new};
-use super::sets::LIMIT_TIMEOUT;
+use super::sets::{LIMIT_TIMEOUT, LIMIT_TIMEOUT_MAX};
 use super::value::Value;
 use crate::config::{self, Action, Family, Limit, Log, Matches, MssClamp, Per, Reject, TcpFlags};
 use crate::ruleset::{ChainId, Label, Rate, RejectWith, Selector, Statement, Test, Verdict};
@@ -51,8 +55,11 @@ impl Compiler<'_> {
         let ending = self.ending(rule);
 
         if let Some(body) = self.body(rule, &found, &limits, &ending, shared) {
-            let (verdict, wrapped) =
-                if body.once { (Verdict::Goto(body.chain), true) } else { (Verdict::Jump(body.chain), false) };
+            let (verdict, wrapped) = match () {
+                () if body.once => (Verdict::Goto(body.chain), true),
+                () if leaves(rule) => (Verdict::Goto(body.chain), false),
+                () => (Verdict::Jump(body.chain), false),
+            };
             let mut items = Vec::new();
             for Alternative { family, mut conds } in found.list {
                 if limits.connections.is_some() && self.config.defaults.stateful && matches.states.is_empty() {
@@ -87,8 +94,9 @@ impl Compiler<'_> {
                 None => {}
             }
             tail.extend(self.effects(rule));
-            tail.extend(self.adding(rule, family));
             tail.extend(ending.iter().cloned());
+            // Nothing stands behind it: see `body`.
+            tail.extend(self.adding(rule, family));
             items.push(make(conds, family, tail));
         }
         items
@@ -103,18 +111,25 @@ impl Compiler<'_> {
         ending: &[Statement],
         shared: bool,
     ) -> Option<Body> {
-        // Leaving the chain that the rule stands in is not possible from within another one; a goto leaves it, too.
-        if matches!(rule.action, Action::Return | Action::Goto(_)) {
-            return None;
-        }
         let rated = rule.log.as_ref().is_some_and(|log| log.rate.is_some());
         let several = found.list.len() > 1;
-        let effects = rule.log.is_some() || rule.count.is_some() || !limits.is_none();
-        let ends = matches!(rule.action, Action::Accept | Action::Drop | Action::Reject(_) | Action::Goto(_));
-        let once = found.overlap && several && (!ends || effects);
-        let inside = (several || shared) && !limits.whole.is_empty();
-        if !(once || inside || rated && (several || !limits.is_none())) {
-            return None;
+        let adds = rule.add_source_to.is_some()
+            && (!ending.is_empty() || rule.log.is_some() || rule.count.is_some() || rule.set_mark.is_some());
+        let (mut once, mut inside) = (false, false);
+        if leaves(rule) {
+            // Leaving the chain that the rule stands in is not possible from one that it jumps to; from one that it goes
+            // to it is, but nothing else comes back from there.
+            if !(adds || rated && !limits.is_none()) {
+                return None;
+            }
+        } else {
+            let effects = rule.log.is_some() || rule.count.is_some() || adds || !limits.is_none();
+            let ends = matches!(rule.action, Action::Accept | Action::Drop | Action::Reject(_));
+            once = found.overlap && several && (!ends || effects);
+            inside = (several || shared) && !limits.whole.is_empty();
+            if !(once || inside || adds || !limits.spared.is_empty() || rated && (several || !limits.is_none())) {
+                return None;
+            }
         }
         let name = self.unique(format!("rule-{}", self.identity(rule)));
         let chain = self.push_chain(name, None, rule.span);
@@ -128,6 +143,13 @@ impl Compiler<'_> {
                 items.push(make(Vec::new(), None, tail));
             }
         }
+        for each in &limits.spared {
+            for (family, statement) in [Family::V4, Family::V6].into_iter().zip(each) {
+                let of = Cond::One(Selector::Family, super::matches::family_value(family));
+                let tail = vec![statement.clone(), Statement::Verdict(Verdict::Return)];
+                items.push(make(vec![of], Some(family), tail));
+            }
+        }
         let mut tail = Vec::new();
         match &rule.log {
             Some(log) if rated => items.push(make(Vec::new(), None, logging(log))),
@@ -137,11 +159,10 @@ impl Compiler<'_> {
         if rule.add_source_to.is_some() {
             for family in [Family::V4, Family::V6] {
                 let add = self.adding(rule, Some(family));
-                items.push(make(
-                    vec![Cond::One(Selector::Family, super::matches::family_value(family))],
-                    Some(family),
-                    add,
-                ));
+                if !add.is_empty() {
+                    let of = Cond::One(Selector::Family, super::matches::family_value(family));
+                    items.push(make(vec![of], Some(family), add));
+                }
             }
         }
         tail.extend(self.effects(rule));
@@ -234,16 +255,20 @@ impl Compiler<'_> {
             return limits;
         }
         let identity = self.identity(rule);
+        let refuses = matches!(rule.action, Action::Drop | Action::Reject(_));
         if let Some(limit) = matches.limit {
             let rate = rate(limit);
             match selectors(limit.per) {
                 None => limits.whole.push(Statement::Limit(rate)),
                 Some(selectors) => {
-                    let timeout = LIMIT_TIMEOUT.max(core::time::Duration::from_secs(limit.seconds));
-                    limits.each.push(selectors.map(|selector| {
+                    let timeout = bucket_timeout(limit);
+                    let spares = limit.over && refuses;
+                    let rate = if spares { Rate { over: false, ..rate } } else { rate };
+                    let each = selectors.map(|selector| {
                         let set = self.stateful_set("limit", &identity, selector, Some(timeout));
                         Statement::LimitEach { key: vec![selector], set, rate }
-                    }));
+                    });
+                    if spares { &mut limits.spared } else { &mut limits.each }.push(each);
                 }
             }
         }
@@ -252,10 +277,15 @@ impl Compiler<'_> {
             let config::Connections { count, above, per } = connections;
             match selectors(per) {
                 None => limits.whole.push(Statement::Connections { count, above }),
-                Some(selectors) => limits.each.push(selectors.map(|selector| {
-                    let set = self.stateful_set("connections", &identity, selector, None);
-                    Statement::ConnectionsEach { key: vec![selector], set, count, above }
-                })),
+                Some(selectors) => {
+                    let spares = above && refuses;
+                    let above = above && !spares;
+                    let each = selectors.map(|selector| {
+                        let set = self.stateful_set("connections", &identity, selector, None);
+                        Statement::ConnectionsEach { key: vec![selector], set, count, above }
+                    });
+                    if spares { &mut limits.spared } else { &mut limits.each }.push(each);
+                }
             }
         }
         limits
@@ -276,17 +306,19 @@ struct Limits {
     whole: Vec<Statement>,
     /// By address: of IPv4, of IPv6.
     each: Vec<[Statement; 2]>,
+    /// The same, of what a rule that refuses spares: within the limit.
+    spared: Vec<[Statement; 2]>,
     /// There is one of connections.
     connections: Option<()>,
 }
 
 impl Limits {
     fn is_none(&self) -> bool {
-        self.whole.is_empty() && self.each.is_empty()
+        self.whole.is_empty() && !self.by_address()
     }
 
     fn by_address(&self) -> bool {
-        !self.each.is_empty()
+        !(self.each.is_empty() && self.spared.is_empty())
     }
 
     fn of_family(&self, family: Option<Family>) -> Vec<Statement> {
@@ -301,6 +333,17 @@ fn selectors(per: Per) -> Option<[Selector; 2]> {
         Per::Source => Some([Selector::Source4, Selector::Source6Network]),
         Per::Destination => Some([Selector::Destination4, Selector::Destination6]),
     }
+}
+
+/// What it does is done with the chain that it stands in.
+fn leaves(rule: &config::Rule) -> bool {
+    matches!(rule.action, Action::Return | Action::Goto(_))
+}
+
+/// When a bucket that nobody took from is full again, and need not be kept.
+fn bucket_timeout(limit: Limit) -> core::time::Duration {
+    let full = limit.seconds.saturating_mul(limit.burst.into()).div_ceil(limit.packets.max(1)).saturating_add(1);
+    core::time::Duration::from_secs(full.max(limit.seconds)).clamp(LIMIT_TIMEOUT, LIMIT_TIMEOUT_MAX)
 }
 
 /// Of a selector that is of one family.

@@ -16,6 +16,8 @@ use crate::ruleset::{Elements, KeyType, Selector, Set, SetId};
 pub const LIMIT_ELEMENTS: u32 = 65_536;
 /// What a limit knows of an address is gone after so long without a packet, at least.
 pub const LIMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// And at most: a year.
+pub const LIMIT_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// Sets of one entry of `sets`; those of families that it has no element of are none.
 #[derive(Clone, Copy, Debug, Default)]

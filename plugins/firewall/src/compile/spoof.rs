@@ -55,7 +55,8 @@ impl Compiler<'_> {
             to.push((index, Verdict::Jump(of_zone)));
             self.networks(of_zone, zone);
             if zone.rfc3964 {
-                self.embedded(of_zone);
+                let embedded = self.embedded();
+                self.push_rule(of_zone, vec![Statement::Verdict(Verdict::Jump(embedded))], "RFC 3964");
             }
             let selector = match zone.anti_spoofing {
                 AntiSpoofing::Strict => Selector::SourceRoutesBack,
@@ -89,7 +90,26 @@ impl Compiler<'_> {
         }
     }
 
-    fn embedded(&mut self, chain: ChainId) {
+    /// What leaves by a zone with tunnels of 6to4 or 6rd is checked as what comes in is (RFC 3964 section 5.1).
+    pub(super) fn embedded_out(&mut self, chain: ChainId) {
+        let config = self.config;
+        let zones: Vec<usize> = (0..config.zones.len()).filter(|zone| config.zones[*zone].rfc3964).collect();
+        if zones.is_empty() {
+            return;
+        }
+        let embedded = self.embedded();
+        let to: Vec<_> = zones.into_iter().map(|zone| (zone, Verdict::Jump(embedded))).collect();
+        self.dispatch(chain, Selector::OutputInterface, &to, "RFC 3964");
+    }
+
+    /// The chain of RFC 3964's checks: the same for all zones, both ways.
+    fn embedded(&mut self) -> ChainId {
+        if let Some(chain) = self.embedded {
+            return chain;
+        }
+        let name = self.unique("rfc3964".to_owned());
+        let chain = self.push_chain(name, None, portreeve_config::Span::default());
+        self.embedded = Some(chain);
         let six_to_four =
             v6(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), Ipv6Addr::new(0x2002, !0, !0, !0, !0, !0, !0, !0));
         let private: Vec<Span> = NOT_GLOBAL.iter().map(|(first, last)| v4(*first, *last)).collect();
@@ -109,6 +129,7 @@ impl Compiler<'_> {
             .chain(ranged(Selector::Source6, vec![compatible, mapped], false))
             .collect();
         self.default_rule(chain, &conds, vec![DROP], "RFC 3964: IPv4 as IPv6");
+        chain
     }
 
     /// The chain of what has no route back: the same for all zones.

@@ -5,6 +5,7 @@ pub mod common;
 mod defaults;
 mod evaluate;
 mod folding;
+mod full;
 mod matching;
 mod translation;
 mod wellformed;

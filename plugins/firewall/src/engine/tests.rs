@@ -284,3 +284,28 @@ fn a_spurious_answer_is_nothing() {
     lab.engine.handle_devices(vec!["eth0".to_owned()], lab.now);
     assert_eq!(lab.actions(), []);
 }
+
+#[test]
+fn a_section_with_a_flowtable_waits_for_the_interfaces_and_follows_them() {
+    let section = r#"(
+        zones: {"lan": (interfaces: ["lan0"]), "wan": (interfaces: ["wan0"])},
+        policies: [(from: ["lan"], to: ["wan"], then: Accept)],
+        offload: (zones: ["lan", "wan"]),
+    )"#;
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(section), lab.now);
+    assert_eq!(lab.actions(), []);
+    lab.engine.handle_devices(vec!["lan0".to_owned(), "lo".to_owned()], lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    // One that comes while the first batch is on its way is not forgotten.
+    lab.engine.handle_devices(vec!["lan0".to_owned(), "lo".to_owned(), "wan0".to_owned()], lab.now);
+    lab.existing(7);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(Vec::new());
+    assert_eq!(lab.actions(), [Action::Settled(Ok(())), Action::Look]);
+    lab.existing(8);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(Vec::new());
+    let flowtable = lab.engine.in_force().unwrap().ruleset.flowtable.as_ref().unwrap();
+    assert_eq!(flowtable.devices, ["lan0", "wan0"]);
+}

@@ -24,8 +24,14 @@ pub fn byte_order() -> Endian {
 }
 
 /// Changes of tables from now on.
+///
+/// None are heard of where the kernel does not let us listen: without the right to change tables there is nothing to keep.
 pub fn changes() -> Result<Standing<Result<Change, ErrorCode>>, ErrorCode> {
-    let watch = Rc::new(Watch::open()?);
+    let watch = match Watch::open() {
+        Ok(watch) => Rc::new(watch),
+        Err(ErrorCode::Other) => return Ok(Standing::default()),
+        Err(code) => return Err(code),
+    };
     Ok(Standing::new(move || {
         let watch = watch.clone();
         async move { watch.next().await }
@@ -64,7 +70,13 @@ pub async fn look(endian: Endian) -> News {
 }
 
 async fn existing(endian: Endian) -> Found {
-    let generation = netfilter::generation().await.map_err(reason)?;
+    let generation = match netfilter::generation().await {
+        Ok(generation) => generation,
+        // What keeps this from being answered, such as a right that lacks, keeps the batch from being taken, and there
+        // the kernel's reason is told.
+        Err(ErrorCode::Other) => return Ok((0, Existing::default())),
+        Err(code) => return Err(reason(code)),
+    };
     let mut found = Existing::default();
     for request in install::requests(endian, 1) {
         let answered = each(request, |datagram| found.absorb(endian, datagram)).await;

@@ -127,11 +127,9 @@ impl Shim {
 /// Parameters of connection tracking; those of an earlier section that are no longer wanted go back to what they were.
 async fn set_parameters(state: State) -> News {
     News::Parameters(match network::apply(state).await {
-        Ok(outcome) => outcome
-            .problems
-            .into_iter()
-            .next()
-            .map(|problem| format!("{}: {}", problem.object, problem.message)),
+        Ok(outcome) => {
+            outcome.problems.into_iter().next().map(|problem| format!("{}: {}", problem.object, problem.message))
+        }
         Err(code) => Some(code.name().to_owned()),
     })
 }

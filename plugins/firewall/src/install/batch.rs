@@ -1,10 +1,13 @@
-//! The one transaction from what is there to what shall be.
+//! The transactions from what is there to what shall be: new sets are made ready, the rules are switched, what is unused goes.
 //!
-//! First goes what is not wanted any more, then comes what is new, so that nothing is referred to that is not there: rules,
-//! then sets (verdict maps refer to chains), chains, flowtables, counters; and the other way round. What is left alone:
-//! chains that are there as they shall be (a base chain gets its policy, which is valid from the moment the rules are),
-//! counters with their values, sets and maps whose fingerprint is in their comment, dynamic ones with what packets
-//! added. Rules are all written anew.
+//! One transaction would do for the rules: the kernel has a packet see either the old ones or the new. Sets are another
+//! matter. A new set of ranges is filled after the new rules are in force, and a packet that is still among the old rules
+//! finds a set that is going empty already (both seen on 6.18 as lost packets). So sets have their fingerprint in their
+//! name ([`stamp`]), and another content is another set: it is whole before a rule asks it, and goes when none does.
+//!
+//! What is left alone: chains that are there as they shall be (a base chain gets its policy, which is valid from the moment
+//! the rules are), counters with their values, sets and maps of the same name and fingerprint, dynamic ones with what
+//! packets added. Rules are all written anew. Where there is no table yet, one transaction makes all of it.
 
 use std::collections::BTreeSet;
 
@@ -24,20 +27,24 @@ use super::{
     fingerprint, set,
     statement::{rule, shortened},
 };
-use crate::ruleset::{Base, ChainKind, Flowtable, HookPoint, Label, Ruleset, Statement};
+use crate::ruleset::{Base, ChainKind, Flowtable, HookPoint, Label, Ruleset, Set, Statement};
 
+/// Bytes of a set's name before its fingerprint: the kernel takes 255 in all.
+const MAX_SET_NAME: usize = 200;
 /// Bytes of a rule's comment (nft shows no more).
 const MAX_COMMENT: usize = 127;
 
-/// A transaction, and what each of its messages is for.
+/// Transactions, and what each of their messages is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// To be sent at once: BEGIN … END, which asks for an acknowledgement.
-    pub bytes: Vec<u8>,
-    /// By sequence number; the first has 1.
+    /// To be sent one after the other: BEGIN … END, which asks for an acknowledgement. Each is bound to the generation that
+    /// the one before makes.
+    pub stages: Vec<Vec<u8>>,
+    /// Which of them puts the rules in force. Those before change nothing, those behind only remove what is unused.
+    pub switch: usize,
+    /// By sequence number, over all of them; the first has 1.
     pub(super) origins: Vec<Origin>,
     pub(super) endian: Endian,
-    end: usize,
     /// Sets and maps that stay as they are, by name.
     pub kept: Vec<String>,
 }
@@ -107,16 +114,31 @@ impl core::fmt::Display for Refusal {
 impl core::error::Error for Refusal {}
 
 impl Built {
-    /// The same without END: the kernel checks it and forgets it.
+    /// Bytes of all.
     #[must_use]
-    pub fn check(&self) -> &[u8] {
-        self.bytes.get(..self.end).unwrap_or(&self.bytes)
+    pub fn len(&self) -> usize {
+        self.stages.iter().map(Vec::len).sum()
     }
 
-    /// Sequence number of END, which the kernel acknowledges (before 6.10 it does not).
+    /// Never: there is always a switch.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sequence number of the last END, which the kernel acknowledges (before 6.10 it does not).
     #[must_use]
     pub fn last_sequence(&self) -> u32 {
         u32::try_from(self.origins.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Puts fingerprints into the names of sets, so that what has another content has another name. To be done once, before
+/// [`batch`], [`explain`](super::explain) or anything else is asked about sets in the kernel.
+pub fn stamp(ruleset: &mut Ruleset) {
+    let stamps: Vec<String> = fingerprints(ruleset).iter().map(fingerprint::Fingerprint::short).collect();
+    for (set, stamp) in ruleset.sets.iter_mut().zip(stamps) {
+        set.name = format!("{}-{stamp}", shortened(&set.name, MAX_SET_NAME));
     }
 }
 
@@ -133,43 +155,46 @@ pub fn batch(
     if existing.is_foreign() {
         return Err(Refusal::Foreign);
     }
-    let mut writer = Writer { batch: Batch::new(endian), origins: Vec::new(), ruleset, existing };
-    writer.batch.begin(generation);
-    writer.origins.push(Origin::Begin);
-    writer.push(
-        &NewTable { family: Family::Inet, name: TABLE, flags: 0, comment: Some(COMMENT) },
-        if existing.is_present() { 0 } else { NLM_F_EXCL },
-        Origin::Table,
-    );
+    let mut writer = Writer { batch: Batch::new(endian), origins: Vec::new(), ruleset, existing, stages: Vec::new() };
     let answers = answer::needed(ruleset);
     let chains = writer.chains_to_keep(&answers);
-    let prints = writer.fingerprints();
-    let keeps: Vec<bool> = ruleset
-        .sets
-        .iter()
-        .zip(&prints)
-        .map(|(set, print)| existing.sets.get(&set.name).is_some_and(|there| there.as_deref() == Some(print.as_str())))
-        .collect();
+    let prints: Vec<String> = fingerprints(ruleset).iter().map(ToString::to_string).collect();
+    let there = |(set, print): (&Set, &String)| {
+        existing.sets.get(&set.name).is_some_and(|comment| comment.as_deref() == Some(print.as_str()))
+    };
+    let keeps: Vec<bool> = ruleset.sets.iter().zip(&prints).map(there).collect();
     let flowtable_stays =
         ruleset.flowtable.as_ref().is_some_and(|table| existing.has_flowtable(&table.devices, flags(table)));
+    let ahead = writer.can_prepare(&chains, &keeps);
+    if ahead {
+        writer.begin(generation);
+        writer.add_plain_chains(&chains, &answers);
+        writer.add_sets(&keeps, &prints);
+        writer.end()?;
+    }
+    let switch = writer.stages.len();
+    writer.begin(generation);
+    let new = if existing.is_present() { 0 } else { NLM_F_EXCL };
+    writer.push(&NewTable { family: Family::Inet, name: TABLE, flags: 0, comment: Some(COMMENT) }, new, Origin::Table);
     if existing.is_present() {
-        writer.remove(&chains, &keeps, flowtable_stays);
+        writer.remove_rules(&chains, &keeps, flowtable_stays, ahead);
     }
     writer.add_objects(flowtable_stays);
-    writer.add_chains(&chains, &answers);
-    writer.add_sets(&keeps, &prints);
+    writer.add_base_chains(&chains);
+    if !ahead {
+        writer.add_plain_chains(&chains, &answers);
+        writer.add_sets(&keeps, &prints);
+    }
     writer.add_rules(&answers);
-    let end = writer.batch.bytes().len();
-    writer.batch.end(NLM_F_ACK);
-    writer.origins.push(Origin::End);
-    let Writer { batch, origins, .. } = writer;
-    let bytes = batch.into_bytes().map_err(|oversized| {
-        let index = usize::try_from(oversized.sequence).unwrap_or(usize::MAX).saturating_sub(1);
-        let origin = origins.get(index).unwrap_or(&Origin::Begin);
-        Refusal::TooLong { span: origin.span(ruleset), what: origin.describe(ruleset) }
-    })?;
+    writer.end()?;
+    if writer.has_unused(&chains, &keeps, ahead) {
+        writer.begin(generation);
+        writer.remove_unused(&chains, &keeps, ahead);
+        writer.end()?;
+    }
+    let Writer { origins, stages, .. } = writer;
     let kept = ruleset.sets.iter().zip(&keeps).filter(|(_, keep)| **keep).map(|(set, _)| set.name.clone()).collect();
-    Ok(Built { bytes, origins, endian, end, kept })
+    Ok(Built { stages, switch, origins, endian, kept })
 }
 
 /// Takes the table away, with all that is in it; ENOENT if it is not there.
@@ -203,17 +228,60 @@ const fn kind(kind: ChainKind) -> &'static str {
     }
 }
 
+/// Fingerprints of the sets.
+fn fingerprints(ruleset: &Ruleset) -> Vec<fingerprint::Fingerprint> {
+    let rules = ruleset.chains.iter().flat_map(|chain| &chain.rules);
+    let keeping: Vec<&Statement> = rules
+        .flat_map(|rule| &rule.statements)
+        .filter(|statement| matches!(statement, Statement::LimitEach { .. } | Statement::ConnectionsEach { .. }))
+        .collect();
+    let none: &[&Statement] = &[];
+    let print = |(id, set): (usize, &Set)| {
+        let rules = if set.stateful { keeping.as_slice() } else { none };
+        fingerprint::of(ruleset, id, set, rules)
+    };
+    ruleset.sets.iter().enumerate().map(print).collect()
+}
+
+/// See [`Writer::unused`].
+struct Unused<'a> {
+    sets: Vec<&'a str>,
+    chains: Vec<&'a str>,
+    objects: Vec<(&'a str, u32)>,
+}
+
 struct Writer<'a> {
     batch: Batch,
     origins: Vec<Origin>,
     ruleset: &'a Ruleset,
     existing: &'a Existing,
+    stages: Vec<Vec<u8>>,
 }
 
 impl<'a> Writer<'a> {
     fn push(&mut self, message: &impl portreeve_nftables::Encode, flags: u16, origin: Origin) {
         self.batch.push(message, flags);
         self.origins.push(origin);
+    }
+
+    /// Begins the next transaction; each that goes before makes a generation.
+    fn begin(&mut self, generation: Option<u32>) {
+        let before = u32::try_from(self.stages.len()).unwrap_or(u32::MAX);
+        self.batch.begin(generation.map(|generation| generation.wrapping_add(before)));
+        self.origins.push(Origin::Begin);
+    }
+
+    fn end(&mut self) -> Result<(), Refusal> {
+        self.batch.end(NLM_F_ACK);
+        self.origins.push(Origin::End);
+        let next = Batch::starting_at(self.batch.endian(), self.batch.sequence());
+        let bytes = core::mem::replace(&mut self.batch, next).into_bytes().map_err(|oversized| {
+            let index = usize::try_from(oversized.sequence).unwrap_or(usize::MAX).saturating_sub(1);
+            let origin = self.origins.get(index).unwrap_or(&Origin::Begin);
+            Refusal::TooLong { span: origin.span(self.ruleset), what: origin.describe(self.ruleset) }
+        })?;
+        self.stages.push(bytes);
+        Ok(())
     }
 
     /// Names of chains that are there as they shall be.
@@ -230,48 +298,84 @@ impl<'a> Writer<'a> {
         chains.chain(answers).filter(|(name, base)| same(name, *base)).map(|(name, _)| name).collect()
     }
 
-    /// Comments of the sets.
-    fn fingerprints(&self) -> Vec<String> {
-        let rules = self.ruleset.chains.iter().flat_map(|chain| &chain.rules);
-        let keeping: Vec<&Statement> = rules
-            .flat_map(|rule| &rule.statements)
-            .filter(|statement| matches!(statement, Statement::LimitEach { .. } | Statement::ConnectionsEach { .. }))
-            .collect();
-        let sets = self.ruleset.sets.iter().enumerate();
-        let none: &[&Statement] = &[];
-        sets.map(|(id, set)| {
-            let rules = if set.stateful { &keeping } else { none };
-            fingerprint::of(self.ruleset, id, set, rules).to_string()
-        })
-        .collect()
+    /// Whether new sets can be made ready beside the old rules: nothing that they need has a name that is taken.
+    fn can_prepare(&self, chains: &BTreeSet<&str>, keeps: &[bool]) -> bool {
+        let taken = |name: &str| self.existing.chains.contains_key(name) && !chains.contains(name);
+        let mut new = self.ruleset.sets.iter().zip(keeps).filter(|(_, keep)| !**keep).map(|(set, _)| set).peekable();
+        self.existing.is_present()
+            && new.peek().is_some()
+            && !new.any(|set| self.existing.sets.contains_key(&set.name))
+            && !self.ruleset.chains.iter().any(|chain| taken(&chain.name))
     }
 
-    fn remove(&mut self, chains: &BTreeSet<&str>, keeps: &[bool], flowtable_stays: bool) {
+    /// Names of sets that stay.
+    fn kept_sets(&self, keeps: &[bool]) -> BTreeSet<&'a str> {
+        let ruleset = self.ruleset;
+        ruleset.sets.iter().zip(keeps).filter(|(_, keep)| **keep).map(|(set, _)| set.name.as_str()).collect()
+    }
+
+    /// What the switch takes away: the rules, base chains that are not wanted, and whatever stands in the way of a name.
+    fn remove_rules(&mut self, chains: &BTreeSet<&str>, keeps: &[bool], flowtable_stays: bool, ahead: bool) {
         let (family, table) = (Family::Inet, TABLE);
         let existing = self.existing;
         if !existing.chains.is_empty() {
-            self.push(
-                &DeleteRule { family, table, chain: None, handle: None },
-                0,
-                Origin::Removal("the rules".to_owned()),
-            );
+            let rules = Origin::Removal("the rules".to_owned());
+            self.push(&DeleteRule { family, table, chain: None, handle: None }, 0, rules);
         }
-        let kept: BTreeSet<&str> =
-            self.ruleset.sets.iter().zip(keeps).filter(|(_, keep)| **keep).map(|(set, _)| set.name.as_str()).collect();
-        for name in existing.sets.keys().filter(|name| !kept.contains(name.as_str())) {
+        let wanted: BTreeSet<&str> = self.ruleset.sets.iter().map(|set| set.name.as_str()).collect();
+        let kept = self.kept_sets(keeps);
+        let in_the_way = |name: &str| !ahead && wanted.contains(name) && !kept.contains(name);
+        for name in existing.sets.keys().filter(|name| in_the_way(name)) {
             self.push(&DeleteSet { family, table, name }, 0, Origin::Removal(format!("the set `{name}`")));
         }
-        for name in existing.chains.keys().filter(|name| !chains.contains(name.as_str())) {
-            self.push(&DeleteChain { family, table, name }, 0, Origin::Removal(format!("the chain `{name}`")));
+        let names: BTreeSet<&str> = self.ruleset.chains.iter().map(|chain| chain.name.as_str()).collect();
+        for (name, base) in existing.chains.iter().filter(|(name, _)| !chains.contains(name.as_str())) {
+            if base.is_some() || names.contains(name.as_str()) {
+                self.push(&DeleteChain { family, table, name }, 0, Origin::Removal(format!("the chain `{name}`")));
+            }
         }
         for name in existing.flowtables.keys().filter(|name| !(flowtable_stays && *name == FLOWTABLE)) {
             self.push(&DeleteFlowtable { family, table, name }, 0, Origin::Removal(format!("the flowtable `{name}`")));
         }
-        let wanted: BTreeSet<&str> = self.ruleset.counters.iter().map(String::as_str).collect();
-        let counters = existing.counters.iter().filter(|name| !wanted.contains(name.as_str()));
-        let counters = counters.map(|name| (name, NFT_OBJECT_COUNTER));
-        for (name, kind) in counters.chain(existing.objects.iter().map(|(name, kind)| (name, *kind))) {
-            self.push(&DeleteObject { family, table, name, kind }, 0, Origin::Removal(format!("the counter `{name}`")));
+    }
+
+    /// Sets, chains and objects that no rule uses any more.
+    fn unused(&self, chains: &BTreeSet<&str>, keeps: &[bool], ahead: bool) -> Unused<'a> {
+        let (existing, ruleset) = (self.existing, self.ruleset);
+        let kept = self.kept_sets(keeps);
+        let wanted: BTreeSet<&str> = ruleset.sets.iter().map(|set| set.name.as_str()).collect();
+        let names: BTreeSet<&str> = ruleset.chains.iter().map(|chain| chain.name.as_str()).collect();
+        let counters: BTreeSet<&str> = ruleset.counters.iter().map(String::as_str).collect();
+        // What stood in the way of a name is gone already.
+        let gone = |name: &str| !ahead && wanted.contains(name);
+        let sets = existing.sets.keys().map(String::as_str);
+        let plain = existing.chains.iter().filter(|(_, base)| base.is_none()).map(|(name, _)| name.as_str());
+        let old = existing.counters.iter().map(|name| (name.as_str(), NFT_OBJECT_COUNTER));
+        let others = existing.objects.iter().map(|(name, kind)| (name.as_str(), *kind));
+        Unused {
+            sets: sets.filter(|name| !kept.contains(name) && !gone(name)).collect(),
+            chains: plain.filter(|name| !chains.contains(name) && !names.contains(name)).collect(),
+            objects: old.filter(|(name, _)| !counters.contains(name)).chain(others).collect(),
+        }
+    }
+
+    fn has_unused(&self, chains: &BTreeSet<&str>, keeps: &[bool], ahead: bool) -> bool {
+        let Unused { sets, chains, objects } = self.unused(chains, keeps, ahead);
+        !(sets.is_empty() && chains.is_empty() && objects.is_empty())
+    }
+
+    fn remove_unused(&mut self, chains: &BTreeSet<&str>, keeps: &[bool], ahead: bool) {
+        let (family, table) = (Family::Inet, TABLE);
+        let Unused { sets, chains, objects } = self.unused(chains, keeps, ahead);
+        for name in sets {
+            self.push(&DeleteSet { family, table, name }, 0, Origin::Removal(format!("the set `{name}`")));
+        }
+        for name in chains {
+            self.push(&DeleteChain { family, table, name }, 0, Origin::Removal(format!("the chain `{name}`")));
+        }
+        for (name, kind) in objects {
+            let what = Origin::Removal(format!("the counter `{name}`"));
+            self.push(&DeleteObject { family, table, name, kind }, 0, what);
         }
     }
 
@@ -295,24 +399,35 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn add_chains(&mut self, kept: &BTreeSet<&str>, answers: &[crate::config::Reject]) {
+    /// Base chains, which take effect: with the rules.
+    fn add_base_chains(&mut self, kept: &BTreeSet<&str>) {
         let (family, table) = (Family::Inet, TABLE);
         for (index, chain) in self.ruleset.chains.iter().enumerate() {
+            let Some(base) = chain.base else { continue };
             let stays = kept.contains(chain.name.as_str());
-            let base = chain.base.map(|base| BaseChain {
+            let base = BaseChain {
                 hook: hook(base.hook),
                 priority: base.priority,
                 kind: kind(base.kind),
                 accept: Some(base.accept),
                 devices: &[],
-            });
-            if base.is_some() || !stays {
-                let new = NewChain { family, table, name: &chain.name, base, comment: None };
-                self.push(&new, if stays { 0 } else { NLM_F_EXCL }, Origin::Chain(index));
+            };
+            let new = NewChain { family, table, name: &chain.name, base: Some(base), comment: None };
+            self.push(&new, if stays { 0 } else { NLM_F_EXCL }, Origin::Chain(index));
+        }
+    }
+
+    /// The others, that maps and rules lead to.
+    fn add_plain_chains(&mut self, kept: &BTreeSet<&str>, answers: &[crate::config::Reject]) {
+        let (family, table) = (Family::Inet, TABLE);
+        let chain = |name| NewChain { family, table, name, base: None, comment: None };
+        for (index, wanted) in self.ruleset.chains.iter().enumerate() {
+            if wanted.base.is_none() && !kept.contains(wanted.name.as_str()) {
+                self.push(&chain(&wanted.name), NLM_F_EXCL, Origin::Chain(index));
             }
         }
         for name in answers.iter().map(|reject| answer::chain(*reject)).filter(|name| !kept.contains(name)) {
-            self.push(&NewChain { family, table, name, base: None, comment: None }, NLM_F_EXCL, Origin::Answer);
+            self.push(&chain(name), NLM_F_EXCL, Origin::Answer);
         }
     }
 

@@ -136,7 +136,10 @@ impl<'a> Refused<'a> {
             expression: None,
             span: origin.span(ruleset),
         };
-        let message = messages(built.endian, &built.bytes).flatten().find(|message| message.sequence == error.sequence);
+        let message = {
+            let mut all = built.stages.iter().flat_map(|stage| messages(built.endian, stage).flatten());
+            all.find(|message| message.sequence == error.sequence)
+        };
         let place = error.offset.zip(message).and_then(|(offset, message)| locate(built.endian, message.bytes, offset));
         if let Some(place) = place {
             found.expression = place.expression.map(|(_, name)| name);

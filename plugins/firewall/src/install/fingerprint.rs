@@ -16,6 +16,13 @@ const LAYOUT: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64, u64);
 
+impl Fingerprint {
+    /// The part that stands in names.
+    pub(super) fn short(&self) -> String {
+        format!("{:08x}", self.0 >> 32)
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{MARK}{:016x}{:016x}", self.0, self.1)

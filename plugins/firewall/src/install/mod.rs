@@ -19,7 +19,7 @@ mod statement;
 mod status;
 mod test;
 
-pub use batch::{Built, Refusal, batch, remove};
+pub use batch::{Built, Refusal, batch, remove, stamp};
 pub use existing::{Existing, ReadError, requests};
 pub use explain::{explain, is_stale};
 pub use status::{CounterValue, Elements, MAX_SHOWN, Shown, counters, counters_request, elements_request};

@@ -4,6 +4,8 @@
 //! at one priority in the kernel and see only the first packet of a connection; the first of their rules that translates
 //! ends them. After a jump it goes on with the next rule, after a goto behind the jump before it.
 
+use portreeve_config::Span;
+
 use super::packet::Seen;
 use super::statement::Ruled;
 use super::{MAX_DEPTH, MAX_MISSED, MAX_STEPS, MAX_WORK, Outcome, Packet, Path, Step, Trace, protocol};
@@ -41,7 +43,22 @@ pub fn trace(ruleset: &Ruleset, packet: &Packet) -> Trace {
         Outcome::Accept => walk.accepted_by,
         _ => walk.trace.steps.len().checked_sub(1),
     };
+    walk.trace.decided_by = walk.trace.decided_by.map(|at| leading(&walk.trace.steps, at));
     walk.trace
+}
+
+/// The rule of the section that a decision comes from, where the deciding rule is a part of its compiled form: the chains
+/// of rejections are shared, and have no place of their own.
+fn leading(steps: &[Step], at: usize) -> usize {
+    let is_part = |step: &Step| step.chain.starts_with("reject-") && step.span == Span::default();
+    let of_section = |step: &&(usize, &Step)| step.1.span != Span::default();
+    match steps.get(at) {
+        Some(step) if is_part(step) => {
+            let before: Vec<(usize, &Step)> = steps.iter().enumerate().take(at).collect();
+            before.iter().rev().find(of_section).map_or(at, |(index, _)| *index)
+        }
+        _ => at,
+    }
 }
 
 /// A walk as far as it has come.

@@ -75,9 +75,23 @@ fn look_up(elements: &Elements, key: &[u8]) -> Option<Verdict> {
 
 /// What a chain does; none if it comes to its end. `effects` are what is counted, marked and so on.
 pub fn run(ruleset: &Ruleset, chain: ChainId, packet: &Packet, effects: &mut Vec<String>) -> Option<Fate> {
+    run_with(ruleset, chain, packet, effects, false)
+}
+
+/// The same; if the dynamic sets are `full`, what would add to them ends its rule (nft_dynset_eval).
+pub fn run_with(
+    ruleset: &Ruleset,
+    chain: ChainId,
+    packet: &Packet,
+    effects: &mut Vec<String>,
+    full: bool,
+) -> Option<Fate> {
     'rules: for rule in &ruleset.chains[chain].rules {
         for statement in &rule.statements {
             let verdict = match statement {
+                Statement::AddTo { .. } | Statement::LimitEach { .. } | Statement::ConnectionsEach { .. } if full => {
+                    continue 'rules;
+                }
                 Statement::Match(selector, test) => match value(packet, *selector) {
                     Some(value) if holds(test, value) => continue,
                     _ => continue 'rules,
@@ -120,9 +134,9 @@ pub fn run(ruleset: &Ruleset, chain: ChainId, packet: &Packet, effects: &mut Vec
                 Verdict::Accept => return Some(Fate::Accept),
                 Verdict::Drop => return Some(Fate::Drop),
                 Verdict::Return => return None,
-                Verdict::Goto(next) => return run(ruleset, next, packet, effects),
+                Verdict::Goto(next) => return run_with(ruleset, next, packet, effects, full),
                 Verdict::Jump(next) => {
-                    if let Some(fate) = run(ruleset, next, packet, effects) {
+                    if let Some(fate) = run_with(ruleset, next, packet, effects, full) {
                         return Some(fate);
                     }
                     continue 'rules;

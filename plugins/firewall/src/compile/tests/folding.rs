@@ -128,7 +128,7 @@ fn what_has_an_effect_stays_alone() {
     let counted = |port| Rule { count: Some("n".to_owned()), ..rule(tcp(port), Action::Accept) };
     let ruleset = ruleset(&input(vec![counted(1), counted(2)]));
     assert_eq!(statements(&ruleset, "input").len(), 2);
-    assert_eq!(ruleset.counters, ["n"]);
+    assert_eq!(ruleset.counters, ["n", "dropped-input", "dropped-forward"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use portreeve_config::Span;
 use super::common::*;
 use crate::config::*;
 use crate::ruleset::{NatTo, Selector, Statement, Test};
+use crate::trace::{Outcome, Packet, Path, protocol, trace};
 
 fn nat(from: End, to: End, matches: Matches, action: NatAction) -> NatRule {
     NatRule { name: None, from, to, matches, action, count: None, span: Span::new(30, 31) }
@@ -63,8 +64,9 @@ fn hairpin_translates_from_inside_and_hides_the_client_from_its_neighbour() {
     let rules = statements(&found, "nat-prerouting");
     assert_eq!(rules.len(), 2);
     let local = vec![0, 0, 0, 2];
+    assert_eq!(rules[1][0], equal(Selector::InputInterface, &name("lan0")));
     assert_eq!(
-        rules[1][3..],
+        rules[1][4..],
         [
             equal(Selector::DestinationType, &local),
             Statement::Match(Selector::DestinationTypeHere, Test::NotEqual(local)),
@@ -76,11 +78,55 @@ fn hairpin_translates_from_inside_and_hides_the_client_from_its_neighbour() {
     let (input, output) = (Selector::InputInterface, Selector::OutputInterface);
     assert_eq!(back[0], [equal(input, &name("lan0")), equal(output, &name("lan0")), to]);
     assert_eq!(statements(&found, "nat-postrouting").len(), 1);
-    // A rule that names the outer address is the same from everywhere.
+    // A rule that names the outer address is the same from other zones.
     let outer = Matches { destination: list([host("203.0.113.5")]), ..tcp(80) };
     let found = ruleset(&with(vec![nat(zones(&[1]), End::Any, outer, server(true, false))]));
     let rules = statements(&found, "nat-prerouting");
-    assert_eq!(rules[1], &rules[0][1..]);
+    assert_eq!((&rules[0][0], &rules[1][0]), (&equal(input, &name("wan0")), &equal(input, &name("lan0"))));
+    assert_eq!(rules[1][1..], rules[0][1..]);
+}
+
+/// Whether TCP to the port of an address of this machine is translated and let through.
+fn reaches_server(config: &Config, input: &str, source: &str, destination: &str) -> (bool, bool) {
+    let address = |text: &str| text.parse().expect("an address");
+    let mut packet = Packet {
+        input: Some(input.to_owned()),
+        source_port: Some(40_000),
+        destination_port: Some(22),
+        tcp_flags: Some(2),
+        ..Packet::new(Path::Through, address(source), address(destination), protocol::TCP)
+    };
+    packet.output = Some("lan0".to_owned());
+    packet.assume.destination_is_local = Some(true);
+    let found = trace(&ruleset(config), &packet);
+    (found.packet.destination == address("192.168.1.10"), found.verdict == Outcome::Accept)
+}
+
+#[test]
+fn hairpin_is_for_other_zones_and_lets_nobody_in_by_the_rules_own() {
+    let outer = || Matches { destination: list([host("203.0.113.5")]), ..tcp_from("198.51.100.7", 22) };
+    let mut config = with(vec![nat(zones(&[1]), End::Any, outer(), server(true, true))]);
+    let (own, other) = ("198.51.100.7", "198.51.100.8");
+    assert_eq!(reaches_server(&config, "wan0", own, "203.0.113.5"), (true, true));
+    assert_eq!(reaches_server(&config, "wan0", other, "203.0.113.5"), (false, false));
+    assert_eq!(reaches_server(&config, "lan0", "192.168.1.7", "203.0.113.5"), (true, true));
+    // Nor when somebody else translated it, or none of the outer zone's interfaces has the address.
+    config.nat.push(nat(zones(&[1]), End::Any, tcp(22), server(false, false)));
+    assert_eq!(reaches_server(&config, "wan0", other, "203.0.113.5"), (true, false));
+    let config = with(vec![nat(zones(&[1]), End::Any, tcp_from(own, 22), server(true, true))]);
+    assert_eq!(reaches_server(&config, "wan0", other, "192.168.1.1"), (false, false));
+    // Interfaces without a zone, and a rule that is from no zone or from everywhere.
+    assert_eq!(reaches_server(&config, "eth9", other, "203.0.113.5"), (false, false));
+    for from in [End::Any, router()] {
+        let config = with(vec![nat(from.clone(), End::Any, outer(), server(true, true))]);
+        assert_eq!(reaches_server(&config, "wan0", other, "203.0.113.5"), (false, false), "{from:?}");
+    }
+    // Of one that is from everywhere, but in by some interfaces only, these are the outer ones.
+    let interface = Interface { name: "wan".to_owned(), prefix: true };
+    let matches = Matches { incoming: list([interface]), ..outer() };
+    let config = with(vec![nat(End::Any, End::Any, matches, server(true, true))]);
+    assert_eq!(reaches_server(&config, "wan0", other, "203.0.113.5"), (false, false));
+    assert_eq!(reaches_server(&config, "lan0", other, "203.0.113.5"), (true, true));
 }
 
 #[test]

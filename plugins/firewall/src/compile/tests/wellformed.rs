@@ -114,7 +114,10 @@ fn width(selector: Selector) -> usize {
 fn rule_flaw(ruleset: &Ruleset, statements: &[Statement]) -> Option<&'static str> {
     let mut family = None;
     let mut ended = false;
-    for statement in statements {
+    for (index, statement) in statements.iter().enumerate() {
+        if matches!(statement, Statement::AddTo { .. }) && index + 1 != statements.len() {
+            return Some("a full set would keep back what stands behind it");
+        }
         if ended {
             return Some("something behind the end");
         }

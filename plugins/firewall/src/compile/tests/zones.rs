@@ -149,3 +149,15 @@ fn a_segment_size_by_the_route_is_not_asked_of_what_comes_in() {
     let errors = compile(&config, &Default::default(), &[], Options::default()).expect_err("no route");
     assert_eq!(errors.iter().map(|error| error.span).collect::<Vec<_>>(), [Span::new(44, 45)]);
 }
+
+#[test]
+fn offloading_is_warned_of_only_where_the_interfaces_are_known() {
+    let mut config = bare();
+    config.offload = Some(Offload { zones: vec![0], hardware: false, span: Span::new(5, 6) });
+    let warnings =
+        |devices: &[String]| compile(&config, &Default::default(), devices, Options::default()).expect("it compiles").1;
+    assert_eq!(warnings(&[]), []);
+    let [warning] = &warnings(&["eth7".to_owned()])[..] else { panic!("no warning") };
+    assert_eq!(warning.span, Span::new(5, 6));
+    assert_eq!(warnings(&["eth7".to_owned(), "lan0".to_owned()]), []);
+}

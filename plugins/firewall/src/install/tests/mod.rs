@@ -58,7 +58,8 @@ fn built(ruleset: &Ruleset, existing: &Existing) -> Built {
 }
 
 fn each(built: &Built) -> Vec<Message<'_>> {
-    messages(Endian::Little, &built.bytes).map(|message| message.expect("whole")).collect()
+    let stages = built.stages.iter();
+    stages.flat_map(|stage| messages(Endian::Little, stage)).map(|message| message.expect("whole")).collect()
 }
 
 /// What the messages do, as `+set name`, `-chain name`; rules as `+rule chain`.

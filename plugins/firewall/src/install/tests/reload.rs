@@ -5,7 +5,7 @@ use portreeve_nftables::{Endian, constants::NLM_F_ACK, constants::NLM_F_EXCL, in
 use super::{accept, base, built, chain, each, installed, rule, set, span, told};
 use crate::{
     config::Reject,
-    install::{COMMENT, Existing, Refusal, batch, remove, requests},
+    install::{COMMENT, Existing, Refusal, batch, remove, requests, stamp},
     ruleset::{
         Elements, Entry, Flowtable, HookPoint, KeyType, Rate, RejectWith, Ruleset, Selector, Statement, Verdict,
     },
@@ -64,7 +64,7 @@ fn a_new_table_gets_all_and_asks_for_one_acknowledgement() {
     );
     assert!(all[1].flags & NLM_F_EXCL != 0, "somebody else's table must not be taken");
     // Everything names our table.
-    for message in inspect(Endian::Little, &new.bytes) {
+    for message in inspect(Endian::Little, &new.stages[0]) {
         let message = message.expect("well formed");
         assert!(
             message.subsystem == 0
@@ -73,8 +73,7 @@ fn a_new_table_gets_all_and_asks_for_one_acknowledgement() {
             "{message:?}"
         );
     }
-    let checked = inspect(Endian::Little, new.check()).count();
-    assert_eq!(checked + 1, all.len(), "a check has no end");
+    assert_eq!((new.stages.len(), new.switch), (1, 0), "there is nothing to be kept apart from");
 }
 
 #[test]
@@ -98,7 +97,56 @@ fn an_unchanged_reload_writes_rules_only() {
 }
 
 #[test]
-fn what_changed_is_replaced_after_what_refers_to_it_is_gone() {
+fn what_changed_is_made_ready_before_the_switch_and_what_is_unused_goes_after_it() {
+    let stamped = |mut ruleset: Ruleset| {
+        stamp(&mut ruleset);
+        ruleset
+    };
+    let existing = installed(&built(&stamped(ruleset()), &Existing::default()));
+    let mut wanted = ruleset();
+    wanted.counters = vec!["web".to_owned(), "new".to_owned()];
+    wanted.sets[0].elements = Elements::Points(vec![192, 0, 2, 2]);
+    wanted.chains[1].name = "user-b".to_owned();
+    let (old, new) = (stamped(ruleset()), stamped(wanted));
+    let name = |ruleset: &Ruleset, set: usize| ruleset.sets[set].name.clone();
+    assert!(name(&old, 0).starts_with("bad-4-") && name(&old, 0) != name(&new, 0));
+    assert_eq!(name(&old, 2), name(&new, 2), "what packets add to stays");
+    let again = built(&new, &existing);
+    let lines = [
+        "begin".to_owned(),
+        "+chain user-b".to_owned(),
+        format!("+set {}", name(&new, 0)),
+        format!("+elements {}", name(&new, 0)),
+        format!("+set {}", name(&new, 1)),
+        format!("+elements {}", name(&new, 1)),
+        "end".to_owned(),
+        "begin".to_owned(),
+        "+table portreeve-firewall".to_owned(),
+        "-rule portreeve-firewall".to_owned(),
+        "+object new".to_owned(),
+        "+chain input".to_owned(),
+        "+rule input".to_owned(),
+        "+rule input".to_owned(),
+        "+rule user-b".to_owned(),
+        "end".to_owned(),
+        "begin".to_owned(),
+        format!("-set {}", name(&old, 0)),
+        format!("-set {}", name(&old, 1)),
+        "-chain user-a".to_owned(),
+        "-object ssh".to_owned(),
+        "end".to_owned(),
+    ];
+    assert_eq!(told(&again), lines);
+    assert_eq!((again.stages.len(), again.switch), (3, 1));
+    // Numbers go on, so that an error of any stage leads to its message; each is bound to the generation of the one before.
+    let all = each(&again);
+    assert!(all.iter().zip(1..).all(|(message, number)| message.sequence == number));
+    let bound = |stage: usize| again.stages[stage].windows(8).find(|bytes| bytes[..4] == [8, 0, 1, 0]).map(|b| b[7]);
+    assert_eq!([bound(0), bound(1), bound(2)], [Some(7), Some(8), Some(9)]);
+}
+
+#[test]
+fn what_has_a_name_that_is_taken_is_replaced_with_the_rules() {
     let existing = installed(&built(&ruleset(), &Existing::default()));
     let mut wanted = ruleset();
     wanted.counters = vec!["web".to_owned(), "new".to_owned()];
@@ -112,8 +160,6 @@ fn what_changed_is_replaced_after_what_refers_to_it_is_gone() {
             "-rule portreeve-firewall",
             "-set bad-4",
             "-set ports",
-            "-chain user-a",
-            "-object ssh",
             "+object new",
             "+chain input",
             "+chain user-b",
@@ -124,6 +170,10 @@ fn what_changed_is_replaced_after_what_refers_to_it_is_gone() {
             "+rule input",
             "+rule input",
             "+rule user-b",
+            "end",
+            "begin",
+            "-chain user-a",
+            "-object ssh",
             "end",
         ]
     );
@@ -212,8 +262,8 @@ fn a_flowtable_stays_while_its_interfaces_do() {
 #[test]
 fn somebody_elses_table_is_left_alone() {
     let first = built(&ruleset(), &Existing::default());
-    let at = first.bytes.windows(COMMENT.len()).position(|bytes| bytes == COMMENT.as_bytes()).expect("the comment");
-    let mut bytes = first.bytes.clone();
+    let at = first.stages[0].windows(COMMENT.len()).position(|bytes| bytes == COMMENT.as_bytes()).expect("the comment");
+    let mut bytes = first.stages[0].clone();
     bytes[at] = b'M';
     let mut existing = Existing::default();
     existing.absorb(Endian::Little, &bytes).expect("messages");
@@ -231,7 +281,7 @@ fn nothing_is_deleted_of_what_is_not_there() {
 
 #[test]
 fn any_bytes_are_read_without_panic() {
-    let whole = built(&ruleset(), &Existing::default()).bytes;
+    let whole = built(&ruleset(), &Existing::default()).stages.remove(0);
     for cut in 0..whole.len() {
         let _ = Existing::default().absorb(Endian::Little, &whole[..cut]);
         let _ = Existing::default().absorb(Endian::Big, &whole[cut..]);
