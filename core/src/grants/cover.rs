@@ -7,6 +7,9 @@ use portreeve_network::Prefix;
 
 use super::{Access, Need};
 
+/// The table of nf_tables that keeps the router closed.
+const GUARD_TABLE: &str = "inet/portreeve-guard";
+
 pub(super) fn any_holds(set: &[Need], access: Access<'_>) -> bool {
     set.iter().any(|need| holds(need, access))
 }
@@ -38,9 +41,10 @@ fn holds(need: &Need, access: Access<'_>) -> bool {
         (Need::Sysctl(have), Access::Sysctl(want))
         | (Need::Module(have), Access::Module(want))
         | (Need::Resolve(have), Access::Resolve(want))
-        | (Need::NfTables(have), Access::NfTable(want))
         | (Need::Read(have), Access::Read(want))
         | (Need::Key(have), Access::Key(want)) => have.matches(want),
+        // The core's own, whatever the pattern.
+        (Need::NfTables(have), Access::NfTable(want)) => want != GUARD_TABLE && have.matches(want),
         (Need::NfTables(_), Access::AnyNfTable)
         | (Need::Conntrack, Access::Conntrack)
         | (Need::Guard, Access::Guard) => true,

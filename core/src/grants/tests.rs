@@ -99,6 +99,10 @@ fn tables_are_granted_by_family_and_name() {
         assert_eq!(grants.check(Access::NfTable(other)), Err(Denied::NotPlanned), "{other}");
     }
     assert_eq!(grants.check(Access::AnyNfTable), Ok(()));
+    let all = vec![Need::NfTables(name("*"))];
+    let grants_of_all = Grants::new(all.clone(), all, Policy::Manifest);
+    assert_eq!(grants_of_all.check(Access::NfTable("inet/filter")), Ok(()));
+    assert!(grants_of_all.check(Access::NfTable("inet/portreeve-guard")).is_err(), "the guard is the core's");
     assert!(grants.check(Access::Conntrack).is_err() && grants.check(Access::Guard).is_err());
 }
 

@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const MAX_APPLIES: usize = 2;
 /// Name lookups; each blocks a thread.
 const MAX_LOOKUPS: usize = 4;
+/// Transactions of nf_tables, and questions for its generation; each has a copy of its batch and blocks a thread.
+const MAX_TRANSACTIONS: usize = 2;
+/// Files that are read at a time; each may have 16 MiB.
+const MAX_READS: usize = 2;
 /// UDP and TCP sockets together.
 const MAX_INET: usize = 1024;
 /// Tun devices and their streams, raw IPv4 sockets and netlink sockets together; each has buffers of up to a megabyte here.
@@ -50,6 +54,8 @@ pub(super) struct Counts {
     sockets: Arc<AtomicUsize>,
     inet: Arc<AtomicUsize>,
     sending: Arc<AtomicUsize>,
+    transactions: Arc<AtomicUsize>,
+    reads: Arc<AtomicUsize>,
 }
 
 impl Counts {
@@ -66,6 +72,16 @@ impl Counts {
     /// A name lookup.
     pub fn lookup(&self) -> Option<Counted> {
         Counted::new(&self.lookups, MAX_LOOKUPS)
+    }
+
+    /// A transaction.
+    pub fn transaction(&self) -> Option<Counted> {
+        Counted::new(&self.transactions, MAX_TRANSACTIONS)
+    }
+
+    /// A file that is being read.
+    pub fn read(&self) -> Option<Counted> {
+        Counted::new(&self.reads, MAX_READS)
     }
 
     /// A UDP or TCP socket.

@@ -18,6 +18,8 @@ use crate::grants::Access;
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// Between two looks at a file: no file is worth an inotify watch in each instance.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks whether other reads have ended.
+const WAIT_FOR_OTHERS: Duration = Duration::from_millis(10);
 
 /// A file that is named.
 pub struct FileHandle {
@@ -47,10 +49,9 @@ fn stamp(path: &Path) -> Option<Stamp> {
     })
 }
 
-/// Bytes and stamp. What it was before reading counts: a write meanwhile is noticed later.
-fn read(path: &Path) -> io::Result<(Vec<u8>, Option<Stamp>)> {
+/// Bytes.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
-    let seen = stamp(path);
     // A pipe in its place must not hold up the thread.
     let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let kind = file.metadata()?;
@@ -62,7 +63,7 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, Option<Stamp>)> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
     }
-    Ok((bytes, seen))
+    Ok(bytes)
 }
 
 fn is_plain(path: &Path) -> bool {
@@ -102,17 +103,18 @@ impl<T: Send + 'static> HostFileWithStore<T> for HasSelf<State> {
         if let Err(denied) = checked {
             return Ok(Err(denied));
         }
-        let done = tokio::task::spawn_blocking(move || read(&path)).await.unwrap_or_else(|e| Err(io::Error::other(e)));
-        Ok(match done {
-            Ok((bytes, stamp)) => {
-                *seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
-                Ok(bytes)
+        let _one = loop {
+            match accessor.with(|mut access| access.get().counts.read()) {
+                Some(one) => break one,
+                None => tokio::time::sleep(WAIT_FOR_OTHERS).await,
             }
-            Err(error) => {
-                *seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Err(accessor.with(|mut access| access.get().os_error("read a file", &error)))
-            }
-        })
+        };
+        // How it was before reading counts, well or not: a write meanwhile is noticed later.
+        let work = move || (stamp(&path), read(&path));
+        let done = tokio::task::spawn_blocking(work).await;
+        let (stamp, done) = done.unwrap_or_else(|error| (None, Err(io::Error::other(error))));
+        *seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
+        Ok(done.map_err(|error| accessor.with(|mut access| access.get().os_error("read a file", &error))))
     }
 
     async fn changed(accessor: &Accessor<T, Self>, this: Resource<FileHandle>) -> Result<Result<(), ErrorCode>> {
@@ -155,8 +157,9 @@ mod tests {
         assert_eq!(stamp(&path), None);
         assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
         std::fs::write(&path, "192.0.2.1\n").unwrap();
-        let (bytes, seen) = read(&path).unwrap();
-        assert_eq!((bytes.as_slice(), seen), (b"192.0.2.1\n".as_slice(), stamp(&path)));
+        let seen = stamp(&path);
+        assert_eq!(read(&path).unwrap(), b"192.0.2.1\n");
+        assert!(seen.is_some());
         std::fs::write(&path, "192.0.2.1\n192.0.2.2\n").unwrap();
         assert_ne!(stamp(&path), seen);
         assert_eq!(read(directory.path()).unwrap_err().raw_os_error(), Some(libc::EINVAL));

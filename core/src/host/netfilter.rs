@@ -29,6 +29,8 @@ const NETFILTER: u8 = 12;
 const CHANGES: u32 = 7;
 /// Bytes of a batch.
 const MAX_BATCH: usize = 64 * 1024 * 1024;
+/// Bytes of a request: a name or two.
+const MAX_REQUEST: usize = 4096;
 /// NLM_F_DUMP_INTR.
 const INTERRUPTED: u16 = 0x10;
 
@@ -63,6 +65,18 @@ pub struct WatchHandle {
     _counted: Counted,
 }
 
+/// Why a batch is not sent.
+enum Unsent {
+    Illegal(check::Illegal),
+    Code(ErrorCode),
+}
+
+impl From<check::Illegal> for Unsent {
+    fn from(illegal: check::Illegal) -> Self {
+        Self::Illegal(illegal)
+    }
+}
+
 /// The socket that an instance's transactions go through: by its port they are told from others'.
 pub type Transactions = Option<Arc<dyn NfTables>>;
 
@@ -82,18 +96,20 @@ impl State {
         if batch.len() > MAX_BATCH {
             return Err(ErrorCode::InvalidArgument);
         }
-        match check::tables_of_batch(Order::NATIVE, batch) {
-            Ok(tables) => tables.iter().try_for_each(|table| self.check(Access::NfTable(table))),
-            Err(check::Illegal::Malformed(what)) => {
-                self.log(LogLevel::Warn, "no batch of nf_tables", vec![("reason".to_owned(), what)]);
-                Err(ErrorCode::InvalidArgument)
+        let denied = |table: &str| self.check(Access::NfTable(table)).map_err(Unsent::Code);
+        let (code, reason, message) = match check::each_table(Order::NATIVE, batch, denied) {
+            Ok(()) => return Ok(()),
+            Err(Unsent::Code(code)) => return Err(code),
+            Err(Unsent::Illegal(check::Illegal::Malformed(what))) => {
+                (ErrorCode::InvalidArgument, what, "no batch of nf_tables")
             }
-            Err(check::Illegal::Beyond(what)) => {
+            Err(Unsent::Illegal(check::Illegal::Beyond(what))) => {
                 self.check(Access::AnyNfTable)?;
-                self.log(LogLevel::Warn, "denied: a message of a batch", vec![("reason".to_owned(), what)]);
-                Err(ErrorCode::Denied)
+                (ErrorCode::Denied, what, "denied: a message of a batch")
             }
-        }
+        };
+        self.log(LogLevel::Warn, message, vec![("reason".to_owned(), reason)]);
+        Err(code)
     }
 
     /// What of some answers is granted.
@@ -131,8 +147,8 @@ impl HostDump for State {
             return Ok(Err(denied));
         }
         let table = match check::table_of_request(Order::NATIVE, &request) {
-            Ok(table) => table,
-            Err(_) => return Ok(Err(ErrorCode::InvalidArgument)),
+            Ok(table) if request.len() <= MAX_REQUEST => table,
+            _ => return Ok(Err(ErrorCode::InvalidArgument)),
         };
         if let Some(table) = table
             && let Err(denied) = self.check(Access::NfTable(&table))
@@ -192,9 +208,13 @@ async fn transact<T: Send + 'static>(
     let (checked, _call) = accessor.with(|mut access| -> Result<_> {
         let state = access.get();
         let call = state.begin_call()?;
-        Ok((state.check_batch(&batch).and_then(|()| state.transactions()), call))
+        let checked = state.check_batch(&batch).and_then(|()| {
+            let one = state.counts.transaction().ok_or(ErrorCode::Limit)?;
+            Ok((state.transactions()?, one))
+        });
+        Ok((checked, call))
     })?;
-    let socket = match checked {
+    let (socket, one) = match checked {
         Ok(socket) => socket,
         Err(code) => return Ok(Err(code)),
     };
@@ -202,7 +222,14 @@ async fn transact<T: Send + 'static>(
         check::leave_end_out(Order::NATIVE, &mut batch);
     }
     super::let_others_run().await;
-    Ok(match socket.commit(batch).await {
+    // The thread that sends it goes on when the guest no longer waits, so the count does too.
+    let work = socket.commit(batch);
+    let sent = tokio::spawn(async move {
+        let sent = work.await;
+        drop(one);
+        sent
+    });
+    Ok(match sent.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         Ok(reasons) => Ok(reasons.into_iter().map(acknowledgement_out).collect()),
         Err(error) => Err(accessor.with(|mut access| access.get().os_error("change tables of nf_tables", &error))),
     })
@@ -230,9 +257,13 @@ impl<T: Send + 'static> HostWithStore<T> for HasSelf<State> {
         let (checked, _call) = accessor.with(|mut access| -> Result<_> {
             let state = access.get();
             let call = state.begin_call()?;
-            Ok((state.check(Access::AnyNfTable).and_then(|()| state.transactions()), call))
+            let checked = state.check(Access::AnyNfTable).and_then(|()| {
+                let one = state.counts.transaction().ok_or(ErrorCode::Limit)?;
+                Ok((state.transactions()?, one))
+            });
+            Ok((checked, call))
         })?;
-        let socket = match checked {
+        let (socket, _one) = match checked {
             Ok(socket) => socket,
             Err(code) => return Ok(Err(code)),
         };

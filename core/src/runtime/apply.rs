@@ -58,8 +58,8 @@ impl Core {
         self.shared.logs.remove_all(name);
         self.shared.facts.remove_all(name);
         self.shared.metrics.remove_all(name);
-        self.unguard(name);
-        self.tidy_tables();
+        self.tables.unguard(name);
+        self.tables.set_untidy();
         let (shared, name) = (self.shared.clone(), name.to_owned());
         tokio::spawn(async move { shared.reconciler.release(&name).await });
     }
@@ -82,9 +82,8 @@ impl Core {
                 let reason = outcome.err().unwrap_or_else(|| "its section has errors".to_owned());
                 tracing::error!(plugin = name, reason, "plugin cannot be used");
                 let changing = old.as_ref().is_some_and(|entry| entry.changing);
-                let ready = old.and_then(|entry| entry.ready);
+                let (ready, before) = old.map_or((None, None), |entry| (entry.ready, entry.before));
                 let failed = Some(reason);
-                let before = None;
                 self.entries.insert(name, Entry { ready, before, failed, component: plugin.component, changing });
                 return;
             }
@@ -169,7 +168,7 @@ impl Core {
             Ok(()) => {
                 tracing::info!(plugin, "plugin reconfigured");
                 self.set_grants(plugin, wanted.grants);
-                self.tidy_tables();
+                self.tables.set_untidy();
             }
             Err(Failure::Config(list)) => {
                 let Some(before) = before else { return };

@@ -11,7 +11,7 @@ pub mod planning;
 mod status;
 mod tables;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,8 +127,8 @@ struct Core {
     told_status: String,
     /// Queries in a row that the present run of a plugin left without an answer.
     unanswered: BTreeMap<String, (u64, u32)>,
-    /// Plugins that keep the router closed until they are ready.
-    guarded: BTreeSet<String>,
+    /// The guard, and tables that nobody names.
+    tables: tables::Tables,
 }
 
 struct Signals {
@@ -198,13 +198,13 @@ impl Core {
             told_ready: false,
             told_status: String::new(),
             unanswered: BTreeMap::new(),
-            guarded: BTreeSet::new(),
+            tables: tables::Tables::default(),
         };
         let named = plan.plugins.iter().map(|plugin| plugin.config.name.value.clone()).collect();
         core.shared.reconciler.keep_only(&named).await;
         core.close_for(&plan).await;
         core.apply(plan);
-        core.tidy_tables();
+        core.tables.set_untidy();
         process::release_free_memory();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -219,6 +219,7 @@ impl Core {
         let mut watchdog = watchdog_period().map(tokio::time::interval);
         loop {
             self.act();
+            self.settle_tables().await;
             self.tell_manager();
             if self.stopping && self.supervisor.all_stopped() {
                 break;
@@ -317,7 +318,7 @@ impl Core {
     /// What was put in force last is not in force after all.
     fn refuse(&mut self, complaints: &str) {
         let first = first_error(complaints);
-        tracing::error!(reason = first, "the new configuration is refused, the old one stays in force");
+        tracing::error!(reason = first, "the new configuration is refused, what it was stays in force");
         self.config_error = Some(complaints.trim_end().to_owned());
     }
 
@@ -387,7 +388,8 @@ impl Core {
             What::Ready => {
                 tracing::info!(%plugin, run, "plugin ready");
                 self.supervisor.handle_ready(&plugin, run, now);
-                self.unguard(&plugin);
+                self.tables.unguard(&plugin);
+                self.tables.set_untidy();
             }
             What::Degraded(reason) => {
                 tracing::warn!(%plugin, run, reason, "plugin degraded");

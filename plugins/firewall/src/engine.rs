@@ -19,7 +19,7 @@ use portreeve_config::{Diagnostic, Diagnostics, Span};
 use portreeve_nftables::{Acknowledgement, Endian};
 
 use crate::compile::{Options, compile};
-use crate::config::{Config, SetElement, parse_set_file};
+use crate::config::{Config, SetElement, SetKind, parse_set_file};
 use crate::install::{self, Built, Existing};
 use crate::ruleset::Ruleset;
 use crate::time::Instant;
@@ -32,11 +32,13 @@ const BOUND_TRIES: u32 = 10;
 const MAX_TRIES: u32 = 13;
 /// Between two repairs of what others did: at first, and at most.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
-const MAX_REPAIR_PAUSE: Duration = Duration::from_secs(60);
+const MAX_REPAIR_PAUSE: Duration = Duration::from_secs(5);
 /// So long without a foreign change: the next repair is made at once.
 const REPAIR_QUIET: Duration = Duration::from_secs(120);
 /// Between two tries to bring about what could not be brought about, such as a set whose file has changed.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
+/// Lines that are left out of a file; with more of them it is not the list that was meant.
+const MAX_BAD_LINES: usize = 1000;
 
 /// What the shim is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ struct Install {
     config: Arc<Config>,
     ruleset: Ruleset,
     tries: u32,
+    /// Somebody touched the table: sets of the right name may have lost their elements.
+    distrust: bool,
     /// What was sent.
     sent: Option<Sent>,
 }
@@ -99,7 +103,53 @@ impl Sent {
     }
 }
 
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Contents {
+    /// The lines that can be read.
+    elements: Vec<SetElement>,
+    /// Why it is not all.
+    problem: Option<String>,
+}
+
+impl Contents {
+    /// Leaves lines out that cannot be read: a list with a slip is better than none.
+    fn read(path: &str, kind: SetKind, size: u32, bytes: &[u8]) -> Self {
+        let Ok(text) = core::str::from_utf8(bytes) else {
+            return Self { elements: Vec::new(), problem: Some(format!("{path} is not text in UTF-8")) };
+        };
+        let (mut lines, mut problem, mut count) = (None::<Vec<&str>>, None, 0);
+        loop {
+            let joined = lines.as_ref().map(|lines| lines.join("\n"));
+            let mistakes = match parse_set_file(kind, joined.as_deref().unwrap_or(text), size as usize) {
+                Ok(elements) => {
+                    let more = |first| if count > 1 { format!("{first} (and {} more)", count - 1) } else { first };
+                    return Self { elements, problem: problem.map(more) };
+                }
+                Err(mistakes) => mistakes,
+            };
+            let (Some((line, what)), true) = (mistakes.first(), count < MAX_BAD_LINES) else {
+                return Self { elements: Vec::new(), problem };
+            };
+            problem.get_or_insert_with(|| format!("{path}:{line}: {what}"));
+            let lines = lines.get_or_insert_with(|| text.split('\n').collect());
+            let before = count;
+            for (line, _) in &mistakes {
+                if let Some(line) = lines.get_mut(line.saturating_sub(1)).filter(|line| !line.is_empty()) {
+                    *line = "";
+                    count += 1;
+                }
+            }
+            // A mistake of no line, such as too many of them.
+            if count == before {
+                return Self { elements: Vec::new(), problem };
+            }
+        }
+    }
+}
+
 /// What is in force.
+#[derive(Debug)]
 pub struct InForce {
     /// The section.
     pub config: Arc<Config>,
@@ -112,13 +162,17 @@ pub struct Engine {
     endian: Endian,
     /// A section that waits for its files.
     waiting: Option<Arc<Config>>,
-    in_force: Option<InForce>,
+    in_force: Option<Arc<InForce>>,
     install: Option<Install>,
     /// What is in force has to be installed anew.
     again: bool,
-    files: BTreeMap<String, Result<Vec<SetElement>, String>>,
+    /// And sets with it.
+    distrust: bool,
+    files: BTreeMap<String, Contents>,
     /// The interfaces that are there, once they were told.
     devices: Option<Vec<String>>,
+    /// The batch that was refused last came behind one that had been taken.
+    prepared: bool,
     /// The generation that our last batch made, if it was bound.
     generation: Option<u32>,
     repair: Repair,
@@ -159,8 +213,10 @@ impl Engine {
             in_force: None,
             install: None,
             again: false,
+            distrust: false,
             files: BTreeMap::new(),
             devices: None,
+            prepared: false,
             generation: None,
             repair: Repair::default(),
             retry: None,
@@ -188,27 +244,23 @@ impl Engine {
         let configs = self.waiting.iter().chain(installing).chain(self.in_force.as_ref().map(|found| &found.config));
         let mut sets = configs.flat_map(|config| &config.sets);
         let Some(set) = sets.find(|set| set.file.as_deref() == Some(path)) else { return };
-        let read = contents.and_then(|bytes| {
-            let text = core::str::from_utf8(bytes).map_err(|_| format!("{path} is not text in UTF-8"))?;
-            parse_set_file(set.kind, text, set.size as usize).map_err(|mistakes| {
-                let first = mistakes.first().map_or_else(String::new, |(line, what)| format!(":{line}: {what}"));
-                let more = match mistakes.len() {
-                    0 | 1 => String::new(),
-                    count => format!(" (and {} more)", count - 1),
-                };
-                format!("{path}{first}{more}")
-            })
-        });
-        if self.files.get(path) == Some(&read) {
-            return;
-        }
+        let mut read = match contents {
+            Ok(bytes) => Contents::read(path, set.kind, set.size, bytes),
+            Err(problem) => Contents { elements: Vec::new(), problem: Some(problem) },
+        };
+        let before = self.files.get(path);
         // What was good stays in the set when the file turns bad.
-        let turned_bad = read.is_err() && matches!(self.files.get(path), Some(Ok(_)));
-        if turned_bad && self.waiting.is_none() {
-            self.set_condition(read.err());
+        if let Some(before) = before.filter(|_| read.problem.is_some()) {
+            read.elements.clone_from(&before.elements);
+        }
+        let same = before.is_some_and(|before| before.elements == read.elements);
+        self.files.insert(path.to_owned(), read);
+        if same && self.waiting.is_none() {
+            if self.install.is_none() {
+                self.tell_files();
+            }
             return;
         }
-        self.files.insert(path.to_owned(), read);
         if self.waiting.is_some() {
             self.proceed(now);
         } else {
@@ -238,7 +290,7 @@ impl Engine {
         if install.sent.is_some() {
             return;
         }
-        let (generation, existing) = match found {
+        let (generation, mut existing) = match found {
             Ok(found) => found,
             Err(CommitError::Busy) if install.tries < MAX_TRIES => {
                 install.tries += 1;
@@ -247,6 +299,9 @@ impl Engine {
             }
             Err(error) => return self.fail(vec![error.diagnostic(0)], now),
         };
+        if install.distrust {
+            existing.distrust(&install.ruleset);
+        }
         let bound = (install.tries < BOUND_TRIES).then_some(generation);
         match install::batch(&install.ruleset, &existing, bound, self.endian) {
             Ok(built) => {
@@ -290,6 +345,7 @@ impl Engine {
             }
             Err(CommitError::Busy) if install.tries < MAX_TRIES => again(install, &mut self.actions),
             Ok(errors) => {
+                self.prepared = sent.stage > 0;
                 let list = install::explain(&install.ruleset, &sent.built, &errors);
                 self.fail(list, now);
             }
@@ -307,6 +363,8 @@ impl Engine {
             return;
         }
         if self.in_force.is_none() {
+            // What is being installed may be touched already.
+            self.again |= self.install.is_some();
             return;
         }
         if ours {
@@ -327,6 +385,7 @@ impl Engine {
         let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         if is_due(&mut self.repair.due) {
             self.repair.last = Some(now);
+            self.distrust = true;
             self.reinstall(now);
         }
         if is_due(&mut self.retry) {
@@ -347,7 +406,7 @@ impl Engine {
 
     /// What is in force.
     #[must_use]
-    pub const fn in_force(&self) -> Option<&InForce> {
+    pub const fn in_force(&self) -> Option<&Arc<InForce>> {
         self.in_force.as_ref()
     }
 
@@ -355,6 +414,12 @@ impl Engine {
     #[must_use]
     pub fn condition(&self) -> Option<&str> {
         self.condition.as_deref()
+    }
+
+    /// Whether a batch is on its way, or about to be.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        self.install.as_ref().is_some_and(|install| install.sent.is_some())
     }
 
     /// The byte order of messages.
@@ -403,17 +468,17 @@ impl Engine {
 
     /// Why a file cannot be used.
     fn problem(&self, path: &str) -> Option<&str> {
-        self.files.get(path)?.as_ref().err().map(String::as_str)
+        self.files.get(path)?.problem.as_deref()
     }
 
     fn begin(&mut self, reason: Reason, config: Arc<Config>, now: Instant) {
-        let empty = Vec::new();
-        let contents = |path: &str| self.files.get(path).and_then(|read| read.as_ref().ok()).unwrap_or(&empty).clone();
+        let contents = |path: &str| self.files.get(path).map(|read| read.elements.clone()).unwrap_or_default();
         let files = config.files().into_iter().map(|path| (path.to_owned(), contents(path))).collect();
         match compile(&config, &files, self.devices.as_deref().unwrap_or_default(), Options { fold: true }) {
             Ok((mut ruleset, _)) => {
                 install::stamp(&mut ruleset);
-                self.install = Some(Install { reason, config, ruleset, tries: 0, sent: None });
+                let distrust = core::mem::take(&mut self.distrust);
+                self.install = Some(Install { reason, config, ruleset, tries: 0, distrust, sent: None });
                 self.actions.push_back(Action::Look);
             }
             Err(list) => {
@@ -438,13 +503,15 @@ impl Engine {
         let Some(install) = self.install.take() else { return };
         self.counters.installed += 1;
         self.retry = None;
-        self.in_force = Some(InForce { config: install.config, ruleset: install.ruleset });
+        self.in_force = Some(Arc::new(InForce { config: install.config, ruleset: install.ruleset }));
         self.settle(install.reason, Ok(()), now);
     }
 
     fn fail(&mut self, list: Vec<Diagnostic>, now: Instant) {
         let Some(install) = self.install.take() else { return };
         self.counters.refused += 1;
+        // New sets that were made ready are left behind: with what is in force they go.
+        self.again |= self.prepared && self.in_force.is_some();
         self.settle(install.reason, Err(list), now);
     }
 

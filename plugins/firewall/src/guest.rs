@@ -12,7 +12,7 @@ mod metrics;
 mod report;
 mod shim;
 
-use portreeve_sdk::futures::future::LocalBoxFuture;
+use portreeve_sdk::futures::future::{LocalBoxFuture, pending};
 use portreeve_sdk::futures::stream::{FuturesUnordered, StreamExt};
 use portreeve_sdk::futures::{FutureExt, select_biased};
 use portreeve_sdk::types::ErrorCode;
@@ -34,6 +34,8 @@ portreeve_sdk::export!(Firewall);
 enum News {
     Existing(kernel::Found),
     Committed(kernel::Answered),
+    /// The generation after batches of ours.
+    Generation(u32),
     /// Of this file, by the number that it was opened under.
     File(String, u64, Result<Vec<u8>, String>),
     /// Parameters of connection tracking were set, or not for this reason.
@@ -42,6 +44,8 @@ enum News {
     Done,
 }
 
+/// Who waits for a section to be in force, and its text.
+type Asked = (Option<Reply<Result<(), Failure>>>, String);
 /// The calls that are under way beside each other.
 type Tasks = FuturesUnordered<LocalBoxFuture<'static, News>>;
 
@@ -57,17 +61,16 @@ impl Plugin for Firewall {
     async fn run(section: String, mut requests: Requests) -> Result<(), Failure> {
         let mut engine = Engine::new(kernel::byte_order());
         let mut shim = Shim::default();
-        let mut changes = kernel::changes().map_err(|code| denied("follow changes of nf_tables", code))?;
         let mut metrics = Metrics::default();
         let mut timer = Timer::default();
-        // Who waits for the section that was given last, and its text; nobody for the first.
+        // The section that was given last, until it is settled; nobody waits for the first.
         shim.begin(&section, &mut engine)?;
-        let mut asked: (Option<Reply<Result<(), Failure>>>, String) = (None, section);
+        let mut asked: Option<Asked> = Some((None, section));
         loop {
             while let Some(action) = engine.poll_action() {
                 match action {
                     Action::Settled(result) => {
-                        let (reply, text) = core::mem::take(&mut asked);
+                        let (reply, text) = asked.take().unwrap_or_default();
                         let result = result.map_err(|list| Failure::Config(diagnostics(list)));
                         if result.is_ok() {
                             shim.settled(text, &engine);
@@ -90,19 +93,31 @@ impl Plugin for Firewall {
                 }
             }
             timer.arm(engine.poll_timeout().map(Instant::nanos));
+            // One section at a time: requests wait until it is settled.
+            let request = async { if asked.is_none() { requests.next().await } else { pending().await } };
             select_biased! {
-                request = requests.next().fuse() => match request {
+                request = request.fuse() => match request {
                     Request::Reconfigure(text, reply) => match shim.begin(&text, &mut engine) {
-                        Ok(()) => asked = (Some(reply), text),
+                        Ok(()) => asked = Some((Some(reply), text)),
                         Err(failure) => reply.send(Err(failure)),
                     },
-                    Request::Query(words, reply) => reply.send(report::answer(&shim, &engine, &words).await),
+                    Request::Query(words, reply) => {
+                        let asked = report::Asked::of(&shim, &engine);
+                        shim.tasks.push(Box::pin(async move {
+                            reply.send(asked.answer(&words).await);
+                            News::Done
+                        }));
+                    }
                     // The kernel goes on filtering.
                     Request::Stop => return Ok(()),
                 },
                 news = shim.tasks.select_next_some() => match news {
                     News::Existing(found) => shim.looked(found, &mut engine),
-                    News::Committed(answer) => shim.committed(answer, &mut engine),
+                    News::Committed(answer) => {
+                        shim.committed(answer, &mut engine);
+                        shim.listen(&engine).map_err(|code| denied("follow changes of nf_tables", code))?;
+                    }
+                    News::Generation(now_is) => engine.handle_change(now_is, false, false, true, "", now()),
                     News::File(path, number, contents) => shim.read(&path, number, contents, &mut engine),
                     News::Parameters(Some(problem)) => {
                         warn!("cannot set parameters of connection tracking", error = problem);
@@ -110,7 +125,7 @@ impl Plugin for Firewall {
                     }
                     News::Parameters(None) | News::Done => {}
                 },
-                change = changes.next().fuse() => match change {
+                change = shim.changes.next().fuse() => match change {
                     Ok(change) => {
                         let ours = change.tables.iter().any(|table| table.ends_with(install::TABLE));
                         let (generation, own, lost) = (change.generation, change.by_us, change.lost);

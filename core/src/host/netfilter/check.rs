@@ -24,17 +24,21 @@ pub enum Illegal {
     Beyond(String),
 }
 
-/// The tables of a batch, each once, as the grant names them.
-pub fn tables_of_batch(endian: Endian, batch: &[u8]) -> Result<Vec<String>, Illegal> {
-    let (mut tables, mut last, mut ended): (Vec<String>, Option<(u8, &str)>, bool) = (Vec::new(), None, false);
+/// Asks `granted` of each table of a batch, as the grant names them, once or more often; stops at the first that is denied.
+pub fn each_table<E: From<Illegal>>(
+    endian: Endian,
+    batch: &[u8],
+    mut granted: impl FnMut(&str) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut last, mut ended): (Option<(u8, &str)>, bool) = (None, false);
     for (number, message) in inspect(endian, batch).enumerate() {
         let message = message.map_err(|error| Illegal::Malformed(error.to_string()))?;
         if ended {
-            return Err(Illegal::Malformed("there is something behind the end of the batch".to_owned()));
+            return Err(Illegal::Malformed("there is something behind the end of the batch".to_owned()).into());
         }
         match (number, message.subsystem, message.kind) {
             (0, 0, BATCH_BEGIN) if message.resource == NFTABLES => {}
-            (0, ..) => return Err(Illegal::Malformed("it does not begin with NFNL_MSG_BATCH_BEGIN".to_owned())),
+            (0, ..) => return Err(Illegal::Malformed("it does not begin with NFNL_MSG_BATCH_BEGIN".to_owned()).into()),
             (_, 0, BATCH_END) => ended = true,
             (_, NFTABLES, kind) if CHANGES.contains(&kind) => {
                 let (family, table) =
@@ -44,15 +48,13 @@ pub fn tables_of_batch(endian: Endian, batch: &[u8]) -> Result<Vec<String>, Ille
                     last = Some((family, table));
                     let name =
                         table_name(family, table).ok_or_else(|| beyond(&message, "is of no family of tables"))?;
-                    if !tables.contains(&name) {
-                        tables.push(name);
-                    }
+                    granted(&name)?;
                 }
             }
-            _ => return Err(beyond(&message, "is of another kind")),
+            _ => return Err(beyond(&message, "is of another kind").into()),
         }
     }
-    if ended { Ok(tables) } else { Err(Illegal::Malformed("it does not end with NFNL_MSG_BATCH_END".to_owned())) }
+    if ended { Ok(()) } else { Err(Illegal::Malformed("it does not end with NFNL_MSG_BATCH_END".to_owned()).into()) }
 }
 
 fn beyond(message: &Inspected<'_>, what: &str) -> Illegal {
@@ -119,6 +121,15 @@ mod tests {
 
     const ORDER: Endian = Endian::Little;
 
+    fn tables_of_batch(endian: Endian, batch: &[u8]) -> Result<Vec<String>, Illegal> {
+        let mut tables = Vec::new();
+        each_table(endian, batch, |table| {
+            tables.push(table.to_owned());
+            Ok::<(), Illegal>(())
+        })?;
+        Ok(tables)
+    }
+
     fn batch(fill: impl FnOnce(&mut Batch)) -> Vec<u8> {
         let mut batch = Batch::new(ORDER);
         batch.begin(None);
@@ -132,14 +143,29 @@ mod tests {
     }
 
     #[test]
-    fn each_table_of_a_batch_is_named_once_with_its_family() {
+    fn the_tables_of_a_batch_are_named_with_their_family_whenever_they_change() {
         let bytes = batch(|batch| {
             table(batch, Family::Inet, "one");
             table(batch, Family::Inet, "one");
             table(batch, Family::Ip, "one");
             batch.push(&DeleteTable { family: Family::Inet, name: "one" }, 0);
         });
-        assert_eq!(tables_of_batch(ORDER, &bytes), Ok(vec!["inet/one".to_owned(), "ip/one".to_owned()]));
+        assert_eq!(tables_of_batch(ORDER, &bytes), Ok(["inet/one", "ip/one", "inet/one"].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn the_first_denial_ends_it() {
+        let bytes = batch(|batch| {
+            for number in 0..1000 {
+                table(batch, Family::Inet, &number.to_string());
+            }
+        });
+        let mut asked = 0;
+        let denied = each_table(ORDER, &bytes, |_| {
+            asked += 1;
+            Err(Illegal::Beyond("denied".to_owned()))
+        });
+        assert_eq!((denied, asked), (Err(Illegal::Beyond("denied".to_owned())), 1));
     }
 
     #[test]

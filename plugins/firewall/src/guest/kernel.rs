@@ -1,9 +1,9 @@
 //! nf_tables at the host: the byte order, batches, what is there, changes, connections.
 
 use portreeve_nftables::{Acknowledgement, Endian};
-use portreeve_sdk::Standing;
 use portreeve_sdk::netfilter::{self, Change, ConnectionFamily, Dump, Watch};
 use portreeve_sdk::types::ErrorCode;
+use portreeve_sdk::{Standing, warn};
 use std::rc::Rc;
 
 use super::News;
@@ -23,19 +23,44 @@ pub fn byte_order() -> Endian {
     }
 }
 
-/// Changes of tables from now on.
-///
-/// None are heard of where the kernel does not let us listen: without the right to change tables there is nothing to keep.
-pub fn changes() -> Result<Standing<Result<Change, ErrorCode>>, ErrorCode> {
-    let watch = match Watch::open() {
-        Ok(watch) => Rc::new(watch),
-        Err(ErrorCode::Other) => return Ok(Standing::default()),
-        Err(code) => return Err(code),
-    };
-    Ok(Standing::new(move || {
-        let watch = watch.clone();
-        async move { watch.next().await }
-    }))
+/// Changes of tables by others. While a batch of ours is on its way nothing is listened to: the kernel would tell of every
+/// element, which takes it longer than the batch itself. What others did meanwhile shows in the generation.
+#[derive(Default)]
+pub struct Changes(Standing<Result<Change, ErrorCode>>);
+
+impl Changes {
+    /// Listens from now on. None are heard of where the kernel does not let us: without the right to change tables there is
+    /// nothing to keep.
+    pub fn listen(&mut self) -> Result<(), ErrorCode> {
+        let watch = match Watch::open() {
+            Ok(watch) => Rc::new(watch),
+            Err(ErrorCode::Other) => {
+                warn!("cannot hear of changes by others, so none is mended; does the core have CAP_NET_ADMIN?");
+                return Ok(());
+            }
+            Err(code) => return Err(code),
+        };
+        self.0 = Standing::new(move || {
+            let watch = watch.clone();
+            async move { watch.next().await }
+        });
+        Ok(())
+    }
+
+    /// Listens no longer.
+    pub fn pause(&mut self) {
+        self.0 = Standing::default();
+    }
+
+    /// Waits for the next.
+    pub async fn next(&mut self) -> Result<Change, ErrorCode> {
+        self.0.next().await
+    }
+}
+
+/// The present generation, to see whether others changed something while nothing was listened to.
+pub async fn generation() -> News {
+    netfilter::generation().await.map_or(News::Done, News::Generation)
 }
 
 /// Sends a batch.

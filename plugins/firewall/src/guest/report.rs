@@ -1,10 +1,13 @@
 //! Answers people: the engine's state, with what only the kernel knows.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use portreeve_nftables::{Endian, conntrack, messages};
 use portreeve_sdk::netfilter::ConnectionFamily;
 
 use super::kernel::{self, Failed};
-use super::shim::Shim;
+use super::shim::{self, Shim};
 use crate::engine::{Engine, InForce};
 use crate::install::{self, Elements, ReadError};
 use crate::status::{self, Ask, Count, Load, Report, Status};
@@ -17,76 +20,91 @@ const MAX_ELEMENTS: usize = 10_000;
 /// Times that a dump is begun anew when others change what is read.
 const READINGS: usize = 5;
 
-pub async fn answer(shim: &Shim, engine: &Engine, words: &[String]) -> Result<portreeve_sdk::Report, String> {
-    let Some(found) = engine.in_force() else {
-        return Err("no rules are in force yet; see `portreeve logs firewall`".to_owned());
-    };
-    let endian = engine.endian();
-    let report = match Ask::parse(words)? {
-        Ask::Overview => {
-            let mut status = filled(shim, engine, found).await?;
-            for set in found.ruleset.sets.iter().filter(|set| set.dynamic && set.named.is_some()) {
-                let count = elements(endian, set).await?.count();
-                status.elements.insert(set.name.clone(), count as u64);
-            }
-            with_times(status::overview(&status), shim)
-        }
-        Ask::Counters => status::counters(&filled(shim, engine, found).await?),
-        Ask::Sets(None) => status::sets(&Status::of(&found.config, &found.ruleset, &shim.section), None)?,
-        Ask::Sets(Some(name)) => {
-            let status = Status::of(&found.config, &found.ruleset, &shim.section);
-            let mut shown = Vec::new();
-            for set in found.ruleset.sets.iter().filter(|set| set.named.as_deref() == Some(name.as_str())) {
-                let now = elements(endian, set).await?.shown();
-                shown.extend(now.into_iter().take(MAX_ELEMENTS).map(|element| element.to_string()));
-            }
-            status::sets(&status, Some((name.as_str(), &shown)))?
-        }
-        Ask::Connections(of) => status::connections(&flows(endian).await?, of),
-        Ask::Trace(words) => {
-            let request = trace::parse_request(&words, &found.config)?;
-            let traces: Vec<_> = request.packets.iter().map(|packet| trace::trace(&found.ruleset, packet)).collect();
-            status::traced(&traces, &request.assumed, &shim.section)
-        }
-    };
-    Ok(wit_report(report))
+/// What is known when a question comes. It is answered beside the loop, which must not wait for long dumps.
+pub struct Asked {
+    found: Option<Arc<InForce>>,
+    section: Rc<str>,
+    times: shim::Load,
+    endian: Endian,
+    load: Load,
 }
 
-/// The state, and what the counters count now.
-async fn filled(shim: &Shim, engine: &Engine, found: &InForce) -> Result<Status, String> {
-    let mut status = Status::of(&found.config, &found.ruleset, &shim.section);
-    let endian = engine.endian();
-    let mut counted = Vec::new();
-    let request = || install::counters_request(endian, 1);
-    for reading in 1.. {
-        counted.clear();
-        let take = |datagram: &[u8]| {
-            counted.extend(install::counters(endian, datagram)?);
-            Ok(())
+impl Asked {
+    pub fn of(shim: &Shim, engine: &Engine) -> Self {
+        let counters = engine.counters();
+        let found = engine.in_force().cloned();
+        let guard = found.as_ref().is_some_and(|found| found.config.guard);
+        let load = Load {
+            took: Some(shim.load.total()),
+            generation: engine.generation(),
+            restored: counters.touched,
+            refused: counters.refused,
+            guard: if guard { "until the rules stand" } else { "off" }.to_owned(),
+            condition: engine.condition().map(str::to_owned),
         };
-        match kernel::each(request(), take).await {
-            Ok(()) => break,
-            Err(failed) => retry_or_tell(failed, reading, "read the counters")?,
+        Self { found, section: shim.section.clone(), times: shim.load, endian: engine.endian(), load }
+    }
+
+    pub async fn answer(self, words: &[String]) -> Result<portreeve_sdk::Report, String> {
+        let Some(found) = &self.found else {
+            return Err("no rules are in force yet; see `portreeve logs firewall`".to_owned());
+        };
+        let plain = || Status::of(&found.config, &found.ruleset, &self.section);
+        let report = match Ask::parse(words)? {
+            Ask::Overview => {
+                let mut status = self.filled(plain()).await?;
+                for set in found.ruleset.sets.iter().filter(|set| set.dynamic && set.named.is_some()) {
+                    let count = elements(self.endian, set).await?.count();
+                    status.elements.insert(set.name.clone(), count as u64);
+                }
+                with_times(status::overview(&status), &self.times)
+            }
+            Ask::Counters => status::counters(&self.filled(plain()).await?),
+            Ask::Sets(None) => status::sets(&plain(), None)?,
+            Ask::Sets(Some(name)) => {
+                let mut shown = Vec::new();
+                for set in found.ruleset.sets.iter().filter(|set| set.named.as_deref() == Some(name.as_str())) {
+                    let now = elements(self.endian, set).await?.shown();
+                    shown.extend(now.into_iter().take(MAX_ELEMENTS).map(|element| element.to_string()));
+                }
+                status::sets(&plain(), Some((name.as_str(), &shown)))?
+            }
+            Ask::Connections(of) => status::connections(&flows(self.endian).await?, of),
+            Ask::Trace(words) => {
+                let request = trace::parse_request(&words, &found.config)?;
+                let traces: Vec<_> =
+                    request.packets.iter().map(|packet| trace::trace(&found.ruleset, packet)).collect();
+                status::traced(&traces, &request.assumed, &self.section)
+            }
+        };
+        Ok(wit_report(report))
+    }
+
+    /// The state, and what the counters count now.
+    async fn filled(&self, mut status: Status) -> Result<Status, String> {
+        let endian = self.endian;
+        let mut counted = Vec::new();
+        for reading in 1.. {
+            counted.clear();
+            let take = |datagram: &[u8]| {
+                counted.extend(install::counters(endian, datagram)?);
+                Ok(())
+            };
+            match kernel::each(install::counters_request(endian, 1), take).await {
+                Ok(()) => break,
+                Err(failed) => retry_or_tell(failed, reading, "read the counters")?,
+            }
         }
+        for counter in counted {
+            status.counts.insert(counter.name, Count { packets: counter.packets, bytes: counter.bytes });
+        }
+        status.load = self.load.clone();
+        Ok(status)
     }
-    for counter in counted {
-        status.counts.insert(counter.name, Count { packets: counter.packets, bytes: counter.bytes });
-    }
-    let counters = engine.counters();
-    status.load = Load {
-        took: Some(shim.load.total()),
-        generation: engine.generation(),
-        restored: counters.touched,
-        refused: counters.refused,
-        guard: if found.config.guard { "open" } else { "off" }.to_owned(),
-        condition: engine.condition().map(str::to_owned),
-    };
-    Ok(status)
 }
 
 /// Where the time of the last load went.
-fn with_times(mut report: Report, shim: &Shim) -> Report {
-    let load = &shim.load;
+fn with_times(mut report: Report, load: &shim::Load) -> Report {
     let parts = [
         ("load_ms", load.total()),
         ("parse_ms", load.parse),

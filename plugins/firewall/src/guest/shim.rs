@@ -1,13 +1,16 @@
 //! The engine's actions, carried out; how long they took.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use portreeve_network::{State, Sysctl};
+use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{Failure, diagnostics, info, network};
 
 use super::describe::below_net;
 use super::devices::Devices;
 use super::files::Files;
+use super::kernel::Changes;
 use super::{News, Tasks, kernel, now};
 use crate::Instant;
 use crate::config::Config;
@@ -43,8 +46,9 @@ pub struct Shim {
     pub tasks: Tasks,
     pub load: Load,
     /// The section that is in force.
-    pub section: String,
+    pub section: Rc<str>,
     pub devices: Devices,
+    pub changes: Changes,
     files: Files,
     /// When the call that is under way began.
     began: Instant,
@@ -86,15 +90,22 @@ impl Shim {
     pub fn committed(&mut self, answer: kernel::Answered, engine: &mut Engine) {
         let end = now();
         self.pending.commit += end.since(self.began);
-        if matches!(&answer, Ok(errors) if errors.is_empty()) {
-            self.load = core::mem::take(&mut self.pending);
-        }
         engine.handle_committed(answer, end);
+    }
+
+    /// Listens to others again when no batch of ours is on its way, and sees what was missed.
+    pub fn listen(&mut self, engine: &Engine) -> Result<(), ErrorCode> {
+        if !engine.is_sending() {
+            self.changes.listen()?;
+            self.tasks.push(Box::pin(kernel::generation()));
+        }
+        Ok(())
     }
 
     /// A section is in force.
     pub fn settled(&mut self, section: String, engine: &Engine) {
-        self.section = section;
+        self.section = section.into();
+        self.load = self.pending;
         let Some(found) = engine.in_force() else { return };
         let rules: usize = found.ruleset.chains.iter().map(|chain| chain.rules.len()).sum();
         let (chains, sets, bytes) = (found.ruleset.chains.len(), found.ruleset.sets.len(), self.load.bytes);
@@ -114,8 +125,9 @@ impl Shim {
                 self.tasks.push(Box::pin(kernel::look(engine.endian())));
             }
             Action::Commit(batch) => {
+                self.changes.pause();
                 self.began = now();
-                self.pending.bytes = batch.len();
+                self.pending.bytes += batch.len();
                 self.tasks.push(Box::pin(kernel::commit(batch)));
             }
             // The loop's.

@@ -9,6 +9,7 @@ use portreeve_nftables::{
 };
 
 use super::{COMMENT, FLOWTABLE, TABLE};
+use crate::ruleset::Ruleset;
 
 /// errno of linux: no such thing; interrupted.
 const ENOENT: i32 = 2;
@@ -157,6 +158,14 @@ impl Existing {
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.table.as_ref().is_some_and(|comment| comment.as_deref() != Some(COMMENT))
+    }
+
+    /// Forgets what is in sets, but for those that packets add to: somebody may have taken elements out.
+    pub fn distrust(&mut self, ruleset: &Ruleset) {
+        let kept = |name: &str| ruleset.sets.iter().any(|set| set.name == name && set.dynamic);
+        for (_, comment) in self.sets.iter_mut().filter(|(name, _)| !kept(name)) {
+            *comment = None;
+        }
     }
 
     /// Our flowtable is there as wanted.
