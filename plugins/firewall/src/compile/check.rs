@@ -2,10 +2,12 @@
 
 use super::Compiler;
 use crate::config::{self, Action};
-use crate::ruleset::{Chain, ChainId, Elements, HookPoint, Rule, Statement, Verdict};
+use crate::ruleset::{Base, ChainId, Elements, HookPoint, Selector, Statement, Verdict};
 
 /// Chains below a base chain (NFT_JUMP_STACK_SIZE, which counts the base chain).
 pub const MAX_DEPTH: usize = 15;
+/// NF_IP_PRI_CONNTRACK (linux/netfilter_ipv4.h).
+const CONNTRACK: i32 = -200;
 
 impl Compiler<'_> {
     /// Says of each of the operator's chains that leads into itself where it does; true if one does.
@@ -52,7 +54,7 @@ impl Compiler<'_> {
     pub(super) fn depth(&mut self) {
         let targets: Vec<_> = (0..self.chains.len()).map(|chain| self.targets(chain)).collect();
         let mut heights: Vec<Option<usize>> = vec![None; targets.len()];
-        self.routes(&targets);
+        self.places(&targets);
         for chain in 0..self.bases {
             height(chain, &targets, &mut heights);
         }
@@ -77,14 +79,42 @@ impl Compiler<'_> {
             .error(span, format!("chains lead {height} deep from here; the kernel goes no deeper than {MAX_DEPTH}"));
     }
 
-    /// Says where a segment size is asked of a route that is not known there: the kernel knows it of what it forwards and
-    /// sends (nft_rt_validate).
-    fn routes(&mut self, targets: &[Vec<(ChainId, portreeve_config::Span)>]) {
-        let early = |chain: &Chain| {
-            chain.base.is_some_and(|base| matches!(base.hook, HookPoint::Input | HookPoint::Prerouting))
+    /// Says where something is asked for that is not known there: a segment size of the route of packets that come in (the
+    /// kernel knows it of what it forwards and sends, nft_rt_validate), the connection before connection tracking.
+    fn places(&mut self, targets: &[Vec<(ChainId, portreeve_config::Span)>]) {
+        let routed = |statement: &Statement| *statement == Statement::ClampMss(None);
+        let tracked = |statement: &Statement| match statement {
+            Statement::Match(selector, _) => matches!(selector, Selector::CtState | Selector::CtStatus),
+            Statement::Connections { .. } | Statement::ConnectionsEach { .. } => true,
+            _ => false,
         };
-        let mut open: Vec<ChainId> =
-            (0..self.bases).filter(|chain| self.chains.get(*chain).is_some_and(early)).collect();
+        let early = |base: Base| matches!(base.hook, HookPoint::Input | HookPoint::Prerouting);
+        for place in self.asking(targets, early, routed) {
+            self.diagnostics.error_with_hint(
+                place,
+                "the segment size cannot follow the route of packets that come in",
+                "hold it in `forward` or `output`, or to a number of bytes",
+            );
+        }
+        let untracked = |base: Base| base.hook == HookPoint::Prerouting && base.priority < CONNTRACK;
+        for place in self.asking(targets, untracked, tracked) {
+            self.diagnostics.error_with_hint(
+                place,
+                "rules of `prerouting` lead here, and connection tracking comes after these",
+                "let `prerouting` lead to a chain without `states`, `translated` and `connections`",
+            );
+        }
+    }
+
+    /// Places of rules with such a statement in chains that these base chains lead to.
+    fn asking(
+        &self,
+        targets: &[Vec<(ChainId, portreeve_config::Span)>],
+        of: impl Fn(Base) -> bool,
+        asks: impl Fn(&Statement) -> bool,
+    ) -> Vec<portreeve_config::Span> {
+        let is_start = |chain: &ChainId| self.chains.get(*chain).is_some_and(|chain| chain.base.is_some_and(&of));
+        let mut open: Vec<ChainId> = (0..self.bases).filter(is_start).collect();
         let mut seen = vec![false; targets.len()];
         let mut places = Vec::new();
         while let Some(chain) = open.pop() {
@@ -93,18 +123,11 @@ impl Compiler<'_> {
             }
             open.extend(targets.get(chain).into_iter().flatten().map(|(next, _)| *next));
             let rules = self.chains.get(chain).map_or(&[][..], |chain| &chain.rules);
-            let asks = |rule: &&Rule| rule.statements.contains(&Statement::ClampMss(None));
-            places.extend(rules.iter().filter(asks).map(|rule| rule.span));
+            places.extend(rules.iter().filter(|rule| rule.statements.iter().any(&asks)).map(|rule| rule.span));
         }
         places.sort_unstable();
         places.dedup();
-        for span in places {
-            self.diagnostics.error_with_hint(
-                span,
-                "the segment size cannot follow the route of packets that come in",
-                "hold it in `forward` or `output`, or to a number of bytes",
-            );
-        }
+        places
     }
 
     /// Where a chain leads, and by which rule.

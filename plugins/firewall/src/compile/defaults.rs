@@ -27,6 +27,9 @@ const REFUSED_TRANSIT: &[(u8, u8)] =
     &[(100, 101), (127, 127), (130, 143), (148, 149), (151, 153), (200, 201), (255, 255)];
 /// Redirects of ICMPv6 (RFC 4861) and ICMP (RFC 792).
 const REDIRECTS: [(Family, u8, u8); 2] = [(Family::V6, ICMPV6, 137), (Family::V4, ICMP, 5)];
+/// Errors without a meaning, and experiments: conntrack takes every type below 128 for an error (RFC 4890 sections 4.3.5,
+/// 4.4.5). Of ICMP source quench (RFC 6633).
+const UNKNOWN_ERRORS: [(Family, u8, (u8, u8)); 2] = [(Family::V6, ICMPV6, (5, 127)), (Family::V4, ICMP, (4, 4))];
 /// ESP, AH (RFC 6092 REC-23, REC-24), the mobility header (REC-28), HIP (REC-27).
 const UNASKED: &[u8] = &[50, 51, 135, 139];
 /// IKE, and IKE with ESP in UDP (RFC 6092 REC-26, RFC 7296 section 2).
@@ -118,18 +121,16 @@ impl Compiler<'_> {
         };
         let mut verdicts = vec![(ct::ESTABLISHED, Verdict::Accept), (ct::RELATED, related)];
         if let Some((name, spared)) = invalid {
-            verdicts.push((ct::INVALID, Verdict::Drop));
+            let name = self.unique(name.to_owned());
+            let invalid = self.push_chain(name, None, portreeve_config::Span::default());
+            verdicts.push((ct::INVALID, Verdict::Jump(invalid)));
             if sparing {
-                let name = self.unique(name.to_owned());
-                let invalid = self.push_chain(name, None, portreeve_config::Span::default());
                 let conds = [family(Family::V6), is(Selector::Protocol, ICMPV6), bytes(Selector::IcmpType, spared)];
                 let back = vec![Statement::Verdict(Verdict::Return)];
                 self.default_rule(invalid, &conds, back, "RFC 4890: unknown to connection tracking");
-                self.push_rule(invalid, vec![DROP], "invalid packets");
-                if let Some((_, verdict)) = verdicts.last_mut() {
-                    *verdict = Verdict::Jump(invalid);
-                }
             }
+            let count = Statement::Count(self.counter("dropped-invalid"));
+            self.push_rule(invalid, vec![count, DROP], "invalid packets");
         }
         let entries = verdicts
             .into_iter()
@@ -144,7 +145,7 @@ impl Compiler<'_> {
         self.push_rule(chain, vec![Statement::VerdictMap { key: vec![Selector::CtState], map }], "known connections");
     }
 
-    /// What belongs to a known connection passes, but for redirects.
+    /// What belongs to a known connection passes, but for redirects and errors that are none.
     fn related(&mut self) -> ChainId {
         if let Some(chain) = self.related {
             return chain;
@@ -154,6 +155,10 @@ impl Compiler<'_> {
         for (of, protocol, kind) in REDIRECTS {
             let conds = [family(of), is(Selector::Protocol, protocol), is(Selector::IcmpType, kind)];
             self.default_rule(chain, &conds, vec![DROP], "redirects");
+        }
+        for (of, protocol, kinds) in UNKNOWN_ERRORS {
+            let conds = [family(of), is(Selector::Protocol, protocol), spans(&[kinds])];
+            self.default_rule(chain, &conds, vec![DROP], "RFC 4890, RFC 6633: errors that are none");
         }
         self.push_rule(chain, vec![ACCEPT], "related to known connections");
         self.related = Some(chain);

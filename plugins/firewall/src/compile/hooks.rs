@@ -2,7 +2,7 @@
 //!
 //! | chain | hook, priority | there if |
 //! |---|---|---|
-//! | `raw-prerouting` | prerouting -300 | rules of `prerouting` |
+//! | `raw-prerouting` | prerouting -300 | rules of `prerouting`, or connections are of no interest |
 //! | `spoof-prerouting` | prerouting -150 | a zone's sources are checked, or the loopback's addresses |
 //! | `nat-prerouting`, `nat-output`, `nat-postrouting` | -100, -100, 100 | translation needs it |
 //! | `mangle-forward` | forward -150 | a zone's segment size is held |
@@ -56,6 +56,10 @@ impl Compiler<'_> {
             }
         }
         if let Some(raw) = hooks.raw {
+            if self.wants_whole_packets() {
+                // Fragments are put together, and that is all that is wanted of connection tracking.
+                self.push_rule(raw, vec![Statement::Notrack], "no rule asks of connections");
+            }
             self.rules_of(raw, &config.prerouting);
         }
         if let Some(spoof) = hooks.spoof {
@@ -111,9 +115,19 @@ impl Compiler<'_> {
         }
     }
 
-    /// Without connection tracking the kernel would take the first bytes of later fragments for ports: a statement that
-    /// asks for the state, and does nothing, has it put fragments together before any rule sees them.
+    /// Without connection tracking the kernel would take the first bytes of later fragments for ports. A statement that asks
+    /// for the state, where no packet comes, has it put fragments together before any rule sees them.
     fn whole_packets(&mut self) {
+        if self.wants_whole_packets() {
+            let any = Test::Any(ct::INVALID.to_be_bytes().to_vec());
+            let name = self.unique("fragments".to_owned());
+            let chain = self.push_chain(name, None, Span::default());
+            self.push_rule(chain, vec![Statement::Match(Selector::CtState, any)], "fragments are put together");
+        }
+    }
+
+    /// Whether rules or defaults look into transport headers, and nothing asks of connections: that would put fragments together, too.
+    fn wants_whole_packets(&self) -> bool {
         let config = self.config;
         let of_transport = |matches: &Matches| {
             !(matches.source_port.items.is_empty()
@@ -121,15 +135,15 @@ impl Compiler<'_> {
                 && matches.icmp.items.is_empty())
                 || matches.tcp_flags.is_some()
         };
-        let asked = all_rules(config).any(|rule| of_transport(&rule.matches))
-            || config.nat.iter().any(|rule| of_transport(&rule.matches));
-        if asked && !config.defaults.stateful {
-            let any = Test::Any(ct::INVALID.to_be_bytes().to_vec());
-            // That the chain is there is enough, no packet comes to it.
-            let name = self.unique("fragments".to_owned());
-            let chain = self.push_chain(name, None, Span::default());
-            self.push_rule(chain, vec![Statement::Match(Selector::CtState, any)], "fragments are put together");
-        }
+        let of_connections =
+            |matches: &Matches| !matches.states.is_empty() || matches.connections.is_some() || matches.translated;
+        let defaults = &config.defaults;
+        let of_defaults = defaults.rfc4890 || defaults.rfc6092 || defaults.ping || defaults.dhcp_client;
+        !defaults.stateful
+            && config.nat.is_empty()
+            && config.offload.is_none()
+            && (of_defaults || all_rules(config).any(|rule| of_transport(&rule.matches)))
+            && !all_rules(config).any(|rule| of_connections(&rule.matches))
     }
 
     fn base_chains(&mut self) -> Hooks {
@@ -142,13 +156,15 @@ impl Compiler<'_> {
                 .zones
                 .iter()
                 .any(|zone| !zone.networks.is_empty() || zone.anti_spoofing != AntiSpoofing::Off || zone.rfc3964);
+        let whole = self.wants_whole_packets();
         let mangle = config.zones.iter().any(|zone| zone.mss_clamp != MssClamp::Off);
         let mut base = |name: &str, hook, kind, priority, accept| {
             let name = self.unique(name.to_owned());
             self.push_chain(name, Some(Base { hook, kind, priority, accept }), Span::default())
         };
         Hooks {
-            raw: (!config.prerouting.is_empty()).then(|| base("raw-prerouting", Prerouting, Filter, -300, true)),
+            raw: (whole || !config.prerouting.is_empty())
+                .then(|| base("raw-prerouting", Prerouting, Filter, -300, true)),
             spoof: spoof.then(|| base("spoof-prerouting", Prerouting, Filter, -150, true)),
             nat_prerouting: nat.prerouting.then(|| base("nat-prerouting", Prerouting, Nat, -100, true)),
             nat_output: nat.output.then(|| base("nat-output", Output, Nat, -100, true)),

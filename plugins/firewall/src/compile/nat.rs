@@ -60,7 +60,14 @@ impl Compiler<'_> {
                         let (first, last) = bounds(*inside);
                         let end = self.of_end(Selector::InputInterface, &rule.to);
                         let to = NatTo::DestinationPrefix { first: first.into(), last: last.into() };
-                        incoming.extend(self.nat_items(rule, &matches, end, to));
+                        let mut items = self.nat_items(rule, &matches, end, to);
+                        // An address of this machine within the outer prefix stays its own.
+                        let local = Test::NotEqual(RTN_LOCAL.to_be_bytes().to_vec());
+                        for item in &mut items {
+                            let not_here = Statement::Match(Selector::DestinationType, local.clone());
+                            item.conds.push(Cond::Other(not_here));
+                        }
+                        incoming.extend(items);
                     }
                     _ => {
                         let end = self.of_end(Selector::InputInterface, &rule.from);

@@ -77,8 +77,11 @@ impl Compiler<'_> {
         let (ends_of, groups) = groups(&config.rules);
         let mut lists: BTreeMap<Vec<usize>, Vec<(Who, Who)>> = BTreeMap::new();
         for pair in &all {
-            let covered = ends_of.iter().enumerate().filter(|(_, (from, to, routed))| {
-                covers(from, pair.0) && covers(to, pair.1) && !(*routed && **to == End::Any && pair.1 == Who::Router)
+            let covered = ends_of.iter().enumerate().filter(|(_, (from, to, through))| {
+                covers(from, pair.0)
+                    && covers(to, pair.1)
+                    && !(through.incoming && pair.0 == Who::Router)
+                    && !(through.outgoing && pair.1 == Who::Router)
             });
             lists.entry(covered.map(|(group, _)| group).collect()).or_default().push(*pair);
         }
@@ -294,16 +297,35 @@ impl Compiler<'_> {
     }
 }
 
-/// The ends that rules have, and the rules of each, in order. Apart are those that ask for a segment size by the route:
-/// "anywhere" is then not this machine, where there is no such route.
+/// What a rule asks for that packets of this machine, or for it, do not have: "anywhere" is then not this machine. (A
+/// missing interface has the empty name in the kernel, and is thereby none of any list that is negated.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Through {
+    /// An interface it came in by.
+    incoming: bool,
+    /// An interface it leaves by, or the segment size of the route there.
+    outgoing: bool,
+}
+
+impl Through {
+    fn of(rule: &config::Rule) -> Self {
+        let routed = rule.action == Action::ClampMss(MssClamp::PathMtu) && rule.to == End::Any;
+        Self {
+            incoming: !rule.matches.incoming.items.is_empty(),
+            outgoing: !rule.matches.outgoing.items.is_empty() || routed,
+        }
+    }
+}
+
+/// The ends that rules have, and the rules of each, in order. Those that need interfaces are apart.
 fn groups(rules: &[config::Rule]) -> (Vec<Ends<'_>>, Vec<Vec<usize>>) {
-    let mut known: BTreeMap<(EndKey, EndKey, bool), usize> = BTreeMap::new();
+    let mut known: BTreeMap<(EndKey, EndKey, Through), usize> = BTreeMap::new();
     let mut ends = Vec::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
-        let routed = rule.action == Action::ClampMss(MssClamp::PathMtu);
-        let group = *known.entry((end_key(&rule.from), end_key(&rule.to), routed)).or_insert_with(|| {
-            ends.push((&rule.from, &rule.to, routed));
+        let through = Through::of(rule);
+        let group = *known.entry((end_key(&rule.from), end_key(&rule.to), through)).or_insert_with(|| {
+            ends.push((&rule.from, &rule.to, through));
             groups.push(Vec::new());
             groups.len() - 1
         });
@@ -314,8 +336,8 @@ fn groups(rules: &[config::Rule]) -> (Vec<Ends<'_>>, Vec<Vec<usize>>) {
     (ends, groups)
 }
 
-/// From, to, and whether the route is asked for.
-type Ends<'a> = (&'a End, &'a End, bool);
+/// From, to, and what is asked for that not all have.
+type Ends<'a> = (&'a End, &'a End, Through);
 /// Pairs, and what applies to each of them.
 type PartsOf<'a> = (&'a [(Who, Who)], Vec<Part>);
 type EndKey<'a> = Option<(&'a [usize], bool)>;

@@ -1,7 +1,7 @@
 //! Sources that cannot be: of another network than the zone's, without a way back, of this machine, in 6to4 of private IPv4.
 //!
-//! By zone, behind connection tracking. What has no source of its own yet (`::`, 0.0.0.0) and what is of the link
-//! (fe80::/10) has no route to be asked for. Loopback addresses are only this machine's (RFC 4291 section 2.5.3, RFC 1122
+//! By zone, behind connection tracking. What has no source of its own yet (`::`, 0.0.0.0), what is of the link (fe80::/10),
+//! errors of translators (RFC 7600) and the first answer of a DHCP server have no route to be asked for. Loopback addresses are only this machine's (RFC 4291 section 2.5.3, RFC 1122
 //! section 3.2.1.3). The IPv4 addresses in those of 6to4 are those of RFC 3964 section 5.3.1, and no source is
 //! IPv4-compatible or mapped.
 
@@ -9,7 +9,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Compiler;
 use super::defaults::{family, link_local_range};
-use super::matches::ranged;
+use super::matches::{Cond, ICMP, UDP, ranged};
+use super::rules::is;
 use super::value::{self, Span, Value};
 use crate::config::{AntiSpoofing, Family, Zone};
 use crate::ruleset::{ChainId, Selector, Statement, Test, Verdict};
@@ -29,7 +30,17 @@ const NOT_GLOBAL: [([u8; 4], [u8; 4]); 8] = [
     ([240, 0, 0, 0], [255, 255, 255, 255]),
 ];
 
+/// Where errors of translators come from that have no IPv4 address of their own (RFC 7600 section 4.8): no route leads there.
+const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+/// Unreachable, time exceeded, parameter problem (RFC 792).
+const ERRORS: [u8; 3] = [3, 11, 12];
+
 impl Compiler<'_> {
+    /// Counted and dropped.
+    fn spoofed(&mut self) -> Vec<Statement> {
+        vec![Statement::Count(self.counter("dropped-spoofed")), DROP]
+    }
+
     pub(super) fn spoofing(&mut self, chain: ChainId) {
         let lo = Test::Equal(Value::name(super::LOOPBACK).bytes().to_vec());
         self.push_rule(chain, vec![Statement::Match(Selector::InputInterface, lo), ACCEPT], "loopback");
@@ -40,7 +51,8 @@ impl Compiler<'_> {
             ] {
                 for selector in [source, destination] {
                     let conds: Vec<_> = [family(of)].into_iter().chain(ranged(selector, vec![range], false)).collect();
-                    self.default_rule(chain, &conds, vec![DROP], "loopback addresses from elsewhere");
+                    let dropped = self.spoofed();
+                    self.default_rule(chain, &conds, dropped, "loopback addresses from elsewhere");
                 }
             }
         }
@@ -86,7 +98,8 @@ impl Compiler<'_> {
             }
             ranges.extend(without_route(of));
             let conds: Vec<_> = [family(of)].into_iter().chain(ranged(selector, ranges, true)).collect();
-            self.default_rule(chain, &conds, vec![DROP], "not of the zone's networks");
+            let dropped = self.spoofed();
+            self.default_rule(chain, &conds, dropped, "not of the zone's networks");
         }
     }
 
@@ -119,7 +132,8 @@ impl Compiler<'_> {
             let mut conds = vec![family(Family::V6)];
             conds.extend(ranged(address, vec![six_to_four], false));
             conds.extend(ranged(inner, private.clone(), false));
-            self.default_rule(chain, &conds, vec![DROP], "RFC 3964: IPv4 within 6to4");
+            let dropped = self.spoofed();
+            self.default_rule(chain, &conds, dropped, "RFC 3964: IPv4 within 6to4");
         }
         // ::/96 but for the unspecified address, and ::ffff:0:0/96.
         let compatible = v6(Ipv6Addr::LOCALHOST, Ipv6Addr::new(0, 0, 0, 0, 0, 0, !0, !0));
@@ -128,7 +142,8 @@ impl Compiler<'_> {
             .into_iter()
             .chain(ranged(Selector::Source6, vec![compatible, mapped], false))
             .collect();
-        self.default_rule(chain, &conds, vec![DROP], "RFC 3964: IPv4 as IPv6");
+        let dropped = self.spoofed();
+        self.default_rule(chain, &conds, dropped, "RFC 3964: IPv4 as IPv6");
         chain
     }
 
@@ -143,7 +158,23 @@ impl Compiler<'_> {
             let conds: Vec<_> = [family(of)].into_iter().chain(ranged(selector, without_route(of), false)).collect();
             self.default_rule(chain, &conds, vec![ACCEPT], "sources without a route");
         }
-        self.push_rule(chain, vec![DROP], "RFC 3704: no route back");
+        let dummy = Cond::One(Selector::Source4, Value::address(DUMMY.into()));
+        let errors = ERRORS.map(|kind| (Value::byte(kind), Value::byte(kind))).to_vec();
+        let mut conds = vec![family(Family::V4), is(Selector::Protocol, ICMP), dummy];
+        conds.extend(ranged(Selector::IcmpType, errors, false));
+        self.default_rule(chain, &conds, vec![ACCEPT], "RFC 7600: errors of translators");
+        if self.config.defaults.dhcp_client {
+            let port = |selector, port| Cond::One(selector, Value::port(port));
+            let conds = [
+                family(Family::V4),
+                is(Selector::Protocol, UDP),
+                port(Selector::SourcePort, 67),
+                port(Selector::DestinationPort, 68),
+            ];
+            self.default_rule(chain, &conds, vec![ACCEPT], "DHCP client");
+        }
+        let dropped = self.spoofed();
+        self.push_rule(chain, dropped, "RFC 3704: no route back");
         self.unroutable = Some(chain);
         chain
     }

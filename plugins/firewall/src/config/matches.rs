@@ -433,7 +433,7 @@ fn hop_limit(value: &Value<'_>, d: &mut Diagnostics) -> Option<Compare> {
 fn limit(value: &Value<'_>, d: &mut Diagnostics) -> Option<Limit> {
     let mut fields = value.fields(d)?;
     let rate = fields.require("rate", d).and_then(|v| leaf::rate(&v, d));
-    let burst = fields.take("burst").and_then(|v| leaf::number(&v, 0..=MAX_BURST, "burst", d));
+    let burst = fields.take("burst").and_then(|v| leaf::number(&v, 1..=MAX_BURST, "burst", d));
     let over = fields.take("over").and_then(|v| leaf::flag(&v, d));
     let per = fields.take("per").and_then(|v| leaf::word(&v, &PER, d));
     fields.finish(d);

@@ -94,6 +94,14 @@ fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) 
         let message = "packets from this machine to itself are not looked at";
         d.error_with_hint(first_line(value), message, "write a zone as `from` or `to`");
     }
+    for (end, list, why, field) in [
+        (&to, &matches.outgoing, "packets for this machine do not leave it", "outgoing"),
+        (&from, &matches.incoming, "packets of this machine do not come in", "incoming"),
+    ] {
+        if is_router(end) && !list.items.is_empty() {
+            d.error_with_hint(list.span, why, format!("remove `{field}`"));
+        }
+    }
     let called = || name.clone().unwrap_or_else(|| format!("rule-{}", cx.line(span.start)));
     let count = count_value.and_then(|value| count(value, called, d));
     let log = log_value.and_then(|value| log(value, called, cx, d));

@@ -203,3 +203,22 @@ proptest! {
         let _ = parse_set_file(SetKind::Addresses, &text, 10);
     }
 }
+
+#[test]
+fn interfaces_of_packets_that_have_none_and_bursts_of_nothing_are_mistakes() {
+    let message = |rule: &str| {
+        let told = told(&format!("({ZONES}rules: [({rule}, then: Accept)])"));
+        told.into_iter().filter(|told| told.0 == Severity::Error).map(|told| (told.1, told.2)).collect::<Vec<_>>()
+    };
+    let said = |at: &str, what: &str| vec![(at.to_owned(), what.to_owned())];
+    assert_eq!(
+        message(r#"to: ["router"], outgoing: ["!wan0"]"#),
+        said(r#"["!wan0"]"#, "packets for this machine do not leave it")
+    );
+    assert_eq!(
+        message(r#"from: ["router"], incoming: ["!wan0"]"#),
+        said(r#"["!wan0"]"#, "packets of this machine do not come in")
+    );
+    assert_eq!(message(r#"to: ["wan"], outgoing: ["!wan0"]"#), []);
+    assert_eq!(message(r#"limit: (rate: "1/second", burst: 0)"#).len(), 1);
+}

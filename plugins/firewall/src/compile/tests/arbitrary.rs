@@ -20,7 +20,7 @@ const CHAINS: usize = 3;
 
 /// A whole section. Names that it refers to exist, chains do not lead into themselves.
 pub fn config() -> impl Strategy<Value = Config> {
-    let hooks = (hook(), hook(), hook(), vec(rule(0, true), 0..3));
+    let hooks = (hook(), hook(), hook(), vec(early_rule(), 0..3));
     let zones = vec(zone(), ZONES..=ZONES);
     let between = (vec(policy(), 0..4), vec(rule(0, false), 0..8), vec(nat(), 0..5));
     let rest = (sets(), defaults(), of(any::<bool>()));
@@ -169,6 +169,15 @@ pub fn rule(first: usize, prerouting: bool) -> impl Strategy<Value = Rule> {
             Rule { name, from, to, matches, log, count, set_mark, add_source_to, action, span: Span::new(3, 4) }
         },
     )
+}
+
+/// Before connection tracking: nothing is asked of connections, here or in chains.
+fn early_rule() -> impl Strategy<Value = Rule> {
+    rule(CHAINS, true).prop_map(|mut rule| {
+        rule.matches.states.clear();
+        rule.matches.connections = None;
+        rule
+    })
 }
 
 fn hook() -> impl Strategy<Value = Hook> {

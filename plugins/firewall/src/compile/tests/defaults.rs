@@ -219,3 +219,84 @@ fn sources_that_cannot_be_are_dropped() {
         assert_eq!(fate("lo", source, destination, 1), Some(Fate::Accept));
     }
 }
+
+#[test]
+fn errors_that_are_none_do_not_pass_with_the_connection_that_they_name() {
+    let ruleset = ruleset(&gateway());
+    for chain in ["forward", "input"] {
+        for kind in [5, 99, 100, 101, 127] {
+            assert_eq!(icmpv6(&ruleset, chain, ct::RELATED, PUBLIC, 64, kind, 0), Some(Fate::Drop), "{chain} {kind}");
+        }
+    }
+    let id = ruleset.chains.iter().position(|chain| chain.name == "forward").expect("forward");
+    let fate = |kind: u8| {
+        let packet = packet(&[
+            (Selector::InputInterface, &name("wan0")),
+            (Selector::OutputInterface, &name("lan0")),
+            (Selector::Family, &[2]),
+            (Selector::Protocol, &[1]),
+            (Selector::IcmpType, &[kind]),
+            (Selector::CtState, &ct::RELATED.to_be_bytes()),
+        ]);
+        run(&ruleset, id, &packet, &mut Vec::new())
+    };
+    assert_eq!([3, 4, 11, 12].map(fate), [Fate::Accept, Fate::Drop, Fate::Accept, Fate::Accept].map(Some));
+}
+
+#[test]
+fn what_is_invalid_or_spoofed_is_counted() {
+    for rfc4890 in [true, false] {
+        let mut config = gateway();
+        config.defaults.rfc4890 = rfc4890;
+        config.zones[1].anti_spoofing = AntiSpoofing::Strict;
+        let ruleset = ruleset(&config);
+        let counts = |chain: &str, values: &[(Selector, &[u8])]| {
+            let id = ruleset.chains.iter().position(|of| of.name == chain).expect("the chain");
+            let mut effects = Vec::new();
+            assert_eq!(run(&ruleset, id, &packet(values), &mut effects), Some(Fate::Drop));
+            effects
+        };
+        let (wan, state) = (name("wan0"), ct::INVALID.to_be_bytes());
+        let base: [(Selector, &[u8]); 3] =
+            [(Selector::InputInterface, &wan), (Selector::CtState, &state), (Selector::Family, &[2])];
+        let spoofed = [&base[..], &[(Selector::SourceRoutesBack, &[0])]].concat();
+        assert_eq!(counts("input", &base), ["dropped-invalid"]);
+        assert_eq!(counts("forward", &base), ["dropped-invalid"]);
+        assert_eq!(counts("spoof-prerouting", &spoofed), ["dropped-spoofed"]);
+    }
+}
+
+#[test]
+fn some_sources_are_heard_though_no_route_leads_to_them() {
+    let mut config = gateway();
+    config.zones[1].anti_spoofing = AntiSpoofing::Strict;
+    let fate = |config: &Config, source: &str, protocol: u8, rest: &[(Selector, &[u8])]| {
+        let ruleset = ruleset(config);
+        let id = ruleset.chains.iter().position(|chain| chain.name == "spoof-prerouting").expect("it is there");
+        let (wan, source) = (name("wan0"), address(source));
+        let base: [(Selector, &[u8]); 5] = [
+            (Selector::InputInterface, &wan),
+            (Selector::Family, &[2]),
+            (Selector::Protocol, &[protocol]),
+            (Selector::Source4, &source),
+            (Selector::SourceRoutesBack, &[0]),
+        ];
+        run(&ruleset, id, &packet(&[&base[..], rest].concat()), &mut Vec::new())
+    };
+    let too_big: &[(Selector, &[u8])] = &[(Selector::IcmpType, &[3])];
+    assert_eq!(fate(&config, "192.0.0.8", 1, too_big), Some(Fate::Accept));
+    assert_eq!(fate(&config, "192.0.0.8", 1, &[(Selector::IcmpType, &[8])]), Some(Fate::Drop));
+    assert_eq!(fate(&config, "192.0.0.9", 1, too_big), Some(Fate::Drop));
+    let offer: &[(Selector, &[u8])] = &[(Selector::SourcePort, &[0, 67]), (Selector::DestinationPort, &[0, 68])];
+    assert_eq!(fate(&config, "192.0.2.1", 17, offer), Some(Fate::Accept));
+    config.defaults.dhcp_client = false;
+    assert_eq!(fate(&config, "192.0.2.1", 17, offer), Some(Fate::Drop));
+}
+
+#[test]
+fn fragments_are_put_together_for_what_defaults_ask_as_well() {
+    let mut config = bare();
+    assert!(!has_chain(&ruleset(&config), "fragments"));
+    config.defaults.rfc4890 = true;
+    assert!(has_chain(&ruleset(&config), "fragments"));
+}

@@ -161,3 +161,38 @@ fn offloading_is_warned_of_only_where_the_interfaces_are_known() {
     assert_eq!(warning.span, Span::new(5, 6));
     assert_eq!(warnings(&["eth7".to_owned(), "lan0".to_owned()]), []);
 }
+
+#[test]
+fn what_names_an_interface_is_not_about_this_machine_where_it_has_none() {
+    let mut config = bare();
+    let beside_wan = List { negated: true, ..list([Interface { name: "wan0".to_owned(), prefix: false }]) };
+    let out = Matches { outgoing: beside_wan.clone(), ..Matches::default() };
+    let into = Matches { incoming: beside_wan, ..Matches::default() };
+    config.rules = vec![rule(out, Action::Accept), rule(into, Action::Accept)];
+    let ruleset = ruleset(&config);
+    let asks = |chain: &str, selector| {
+        let asks = |statement: &Statement| matches!(statement, Statement::Match(of, _) if *of == selector);
+        statements(&ruleset, chain).iter().any(|rule| rule.iter().any(asks))
+    };
+    let (incoming, outgoing) = (Selector::InputInterface, Selector::OutputInterface);
+    assert_eq!((asks("wan-router", incoming), asks("wan-router", outgoing)), (true, false));
+    assert_eq!((asks("router-wan", incoming), asks("router-wan", outgoing)), (false, true));
+}
+
+#[test]
+fn nothing_is_asked_of_connections_before_they_are_tracked() {
+    let states = Matches { states: vec![ConnState::Invalid], ..Matches::default() };
+    let place = Span::new(31, 32);
+    let mut config = bare();
+    let chain = |name: &str, rules| NamedChain { name: name.to_owned(), rules, span: Span::default() };
+    config.chains = vec![
+        chain("early", vec![rule(Matches::default(), Action::Jump(1))]),
+        chain("states", vec![Rule { span: place, ..rule(states, Action::Drop) }]),
+    ];
+    config.input.rules = vec![rule(Matches::default(), Action::Jump(0))];
+    let compile = |config: &Config| compile(config, &Default::default(), &[], Options::default());
+    assert!(compile(&config).is_ok());
+    config.prerouting = vec![rule(Matches::default(), Action::Jump(0))];
+    let errors = compile(&config).expect_err("too early");
+    assert_eq!(errors.iter().map(|error| error.span).collect::<Vec<_>>(), [place]);
+}

@@ -239,6 +239,9 @@ fn fate_between_zones(config: &Config, packet: &Packet) -> Fate {
         .rules
         .iter()
         .filter(|rule| covers(&rule.from, from, false) && covers(&rule.to, to, false))
+        // An interface that there is not is none, also of those that are not named.
+        .filter(|rule| rule.matches.outgoing.items.is_empty() || to != Who::Router)
+        .filter(|rule| rule.matches.incoming.items.is_empty() || from != Who::Router)
         .cloned()
         .collect();
     let mut reader = Reader { config, packet: packet.clone() };
