@@ -23,6 +23,9 @@ pub const MAX_PRODUCT: usize = 64;
 pub const MAX_KEY: usize = 64;
 /// Rules in a row that stay linear without a word.
 pub const LINEAR_RUN: usize = 32;
+/// Sets and maps from which on only runs of so many rules become another.
+const MANY_SETS: usize = 256;
+const LEAST_OF_MANY: usize = 16;
 
 impl Compiler<'_> {
     /// Appends the items to the chain.
@@ -48,14 +51,16 @@ impl Compiler<'_> {
         while let Some(first) = items.get(at) {
             let rest = items.get(at..).unwrap_or_default();
             let run = Run::of(rest);
-            if run.len < 2 {
+            // The kernel finds sets by name in a list: thousands of small ones take longer to load than they save.
+            let least = if self.sets.len() < MANY_SETS { 2 } else { LEAST_OF_MANY };
+            if run.len < least {
                 alone.add(first, rest.get(1).copied());
                 self.linear(chain, first);
                 at += 1;
                 continue;
             }
             for piece in run.pieces(rest) {
-                if piece.items.len() < 2 {
+                if piece.items.len() < least {
                     for item in piece.items {
                         alone.add(item, None);
                         self.linear(chain, item);

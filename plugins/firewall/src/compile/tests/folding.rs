@@ -154,3 +154,19 @@ fn unfolded_every_rule_stands_by_itself() {
     let ruleset = linear(&config);
     assert_eq!(statements(&ruleset, "input").len(), 2);
 }
+
+#[test]
+fn of_thousands_of_small_runs_only_the_first_become_maps() {
+    // Ports in twos, each two behind a rule that cannot be folded.
+    let masked = |number: u16| Matches {
+        mark: Some(Masked { value: u32::from(number) << 8, mask: 0xffff_ff00 }),
+        ..Matches::default()
+    };
+    let rules = (0..2000_u16).flat_map(|number| {
+        let port = |more| rule(tcp(1000 + number * 2 + more), Action::Accept);
+        [rule(masked(number), Action::Accept), port(0), port(1)]
+    });
+    let ruleset = ruleset(&input(rules.collect()));
+    assert!(ruleset.sets.len() <= 256, "{}", ruleset.sets.len());
+    assert!(ruleset.chains.iter().map(|chain| chain.rules.len()).sum::<usize>() > 5000);
+}
