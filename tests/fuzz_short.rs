@@ -50,6 +50,9 @@ fn the_samples_reach_behind_the_first_check() {
     for text in samples("translator_section").into_iter().map(|sample| String::from_utf8(sample).unwrap()) {
         assert!(portreeve_translator::Config::parse(&text).is_ok(), "{text}");
     }
+    for text in samples("firewall_section").into_iter().map(|sample| String::from_utf8(sample).unwrap()) {
+        assert!(portreeve_firewall::config::Config::parse(&text).is_ok(), "{text}");
+    }
 }
 
 #[test]

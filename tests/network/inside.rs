@@ -44,6 +44,11 @@ impl Place {
         Ok(Self { router, elsewhere, lab })
     }
 
+    /// For files of a test.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.lab.directory()
+    }
+
     /// Starts the probe in the router with these grants and does `work` with it.
     pub(crate) fn run(&self, needs: &[Need], work: impl AsyncFnOnce(Probe) -> Result + Send) -> Result {
         self.router.enter(|| {

@@ -5,18 +5,22 @@
 //! plugin. `removal.rs`: what goes, what stays. `byhand.rs`: objects of others in the way. `hotplug.rs`: links that come
 //! late, go, and get their name. `links.rs`: bridges, pairs, settings put back, neighbours, rules; kinds that this
 //! kernel lacks. `denied.rs`: a plugin without the rights. `masquerade.rs`: source NAT, in nft's words. `sockets.rs`, `tun.rs`:
-//! what plugins send and receive, with the guest `probe` as `inside.rs` runs it.
+//! what plugins send and receive, `netfilter.rs` what they may do to tables of nf_tables, `files.rs` what they read, with the
+//! guest `probe` as `inside.rs` runs it. `tables.rs`: the firewall's table where the kernel or others make it hard.
 
 mod byhand;
 mod denied;
+mod files;
 mod hotplug;
 mod inside;
 mod links;
 mod live;
 mod masquerade;
+mod netfilter;
 mod removal;
 mod restart;
 mod sockets;
+mod tables;
 mod tun;
 
 use std::time::Duration;

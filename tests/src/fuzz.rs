@@ -4,6 +4,7 @@
 //! `tests/fuzz` wraps these for cargo-fuzz, which needs a nightly compiler; `tests/fuzz_short.rs` runs them
 //! for a few seconds on mutated samples in every test run.
 
+pub mod firewall;
 pub mod gateway;
 pub mod translator;
 
@@ -31,7 +32,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "router_solicitation", run: router_solicitation, samples: solicitations },
     Target { name: "router_advertisement", run: router_advertisement, samples: advertisements },
     Target { name: "nd_options", run: nd_options, samples: advertisements },
@@ -48,6 +49,9 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "dns64_query", run: translator::dns64_query, samples: translator::query_samples },
     Target { name: "dns64_response", run: translator::dns64_response, samples: translator::response_samples },
     Target { name: "translator_section", run: translator::translator_section, samples: translator::section_samples },
+    Target { name: "firewall_section", run: firewall::firewall_section, samples: firewall::section_samples },
+    Target { name: "nftables_messages", run: firewall::nftables_messages, samples: firewall::messages_samples },
+    Target { name: "import_iptables", run: firewall::import_iptables, samples: firewall::import_samples },
 ];
 
 /// Router solicitations (RFC 4861 section 4.1).

@@ -10,6 +10,7 @@
 //! - `hostile.rs`: crafted protocol-41 packets and ICMP storms against the userspace path.
 //! - `sixbone/`: the gateway of 2006 behind a provider's tunnel server; `network/`: reconciling, seen from the kernel;
 //!   `translator/`: hosts with IPv6 only in front of an internet with IPv4 only;
+//!   `firewall/`: packets of every kind before the firewall's rules; `firewall_fuzz/`: random rules, folded and not;
 //!   `import.rs`: Debian's interfaces(5), imported and put in force.
 //! - `host.rs`: guests against the host interfaces, on the fake kernel.
 //! - [`fuzz`], `fuzz_short.rs`: every parser of outside bytes, for cargo-fuzz and shortly in every run.

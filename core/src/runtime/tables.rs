@@ -68,8 +68,7 @@ impl Core {
             // Which tables it would have is not known: those that are there are left alone, and filter.
             _ => there.iter().any(|table| table != GUARD),
         };
-        let unprotected: BTreeSet<String> =
-            asking.into_iter().filter(|plugin| !filtered(plugin)).map(name).collect();
+        let unprotected: BTreeSet<String> = asking.into_iter().filter(|plugin| !filtered(plugin)).map(name).collect();
         if unprotected.is_empty() {
             return;
         }

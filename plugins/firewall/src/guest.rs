@@ -15,14 +15,13 @@ mod shim;
 use portreeve_sdk::futures::future::{LocalBoxFuture, pending};
 use portreeve_sdk::futures::stream::{FuturesUnordered, StreamExt};
 use portreeve_sdk::futures::{FutureExt, select_biased};
-use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{
-    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, info,
-    instance, warn,
+    Diagnostic, Failure, Manifest, Planned, Plugin, Reply, Request, Requests, Timer, clock, diagnostics, instance, warn,
 };
 
 use crate::engine::{Action, Engine};
 use crate::{Instant, install};
+use kernel::denied;
 use metrics::Metrics;
 use shim::Shim;
 
@@ -139,15 +138,6 @@ impl Plugin for Firewall {
             metrics.sync(&engine, &shim.load);
         }
     }
-}
-
-fn denied(what: &str, code: ErrorCode) -> Failure {
-    let why = match code {
-        ErrorCode::NotSupported => "this kernel has no nf_tables; load the module nf_tables".to_owned(),
-        other => other.name().to_owned(),
-    };
-    info!("cannot begin", tried = what, error = why);
-    Failure::Other(format!("cannot {what}: {why}"))
 }
 
 fn now() -> Instant {

@@ -1,10 +1,11 @@
 //! What the benches share: figures as they are printed, percentiles, the computing time of a process, and for tunnels
 //! the relays ([`relay`]) and the traffic ([`traffic`]), for interfaces a large section ([`thousand`]), for the translator
-//! its paths and what is sent over them ([`translator`], with [`batch`]).
+//! its paths and what is sent over them ([`translator`], with [`batch`]), for the firewall its rules ([`firewall`]).
 //!
 //! A figure is one line on stdout, `name<TAB>value<TAB>unit`; everything else goes to stderr.
 
 pub mod batch;
+pub mod firewall;
 pub mod relay;
 pub mod thousand;
 pub mod traffic;

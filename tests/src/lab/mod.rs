@@ -2,24 +2,29 @@
 //!
 //! A [`Lab`] owns namespaces and a directory for files; [`Netns`] runs things inside one; [`Process`] is a daemon that
 //! dies with its value; [`Site`] and [`Router`] are Portreeve itself; [`Icmpv6`] speaks neighbour discovery; [`Monitor`]
-//! hears what the kernel tells of changes; [`Server`] sends bytes over TCP; [`kernel_facts`] asks the kernel line by line. Names
+//! hears what the kernel tells of changes; [`Netfilter`] changes and reads nf_tables; [`Tun`] lets a test send and receive whole
+//! packets; [`Server`] sends bytes over TCP; [`kernel_facts`] asks the kernel line by line. Names
 //! carry our pid, so that a lab finds and removes what a killed one left behind. Nothing outside the namespaces is
 //! touched. Failures are values, so that demo, benches and tests share all of it.
 
 mod icmpv6;
 pub mod kernel_facts;
 mod monitor;
+mod netfilter;
 mod netns;
 mod process;
 mod router;
 mod transfer;
+mod tun;
 
 pub use icmpv6::{Advertisement, Icmpv6};
 pub use monitor::{Event, Monitor};
+pub use netfilter::Netfilter;
 pub use netns::{Address, Netns, veth};
 pub use process::Process;
 pub use router::{Router, Site, Stage};
 pub use transfer::{Fetched, Server};
+pub use tun::Tun;
 
 use std::fmt;
 use std::fs;

@@ -153,6 +153,19 @@ impl Site {
         Self::as_nobody(lab, stage, config, "-all")
     }
 
+    /// As [`Self::new`], but the core runs as root of a user namespace of its own, with a network of its own: it has every
+    /// capability there, and none of this machine's.
+    ///
+    /// # Errors
+    /// If files cannot be written.
+    pub fn in_user_namespace(lab: &Lab, stage: &Stage, config: &str) -> Result<Self> {
+        let binary = stage.0.join("portreeve").to_string_lossy().into_owned();
+        let words = ["unshare", "--user", "--map-root-user", "--net", binary.as_str()];
+        let site = Self::laid_out(lab, stage, words.map(str::to_owned).to_vec())?;
+        site.configure(config)?;
+        Ok(site)
+    }
+
     fn as_nobody(lab: &Lab, stage: &Stage, config: &str, capabilities: &str) -> Result<Self> {
         let binary = lab.directory().join("portreeve");
         let words = [

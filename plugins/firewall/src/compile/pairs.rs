@@ -135,8 +135,9 @@ impl Compiler<'_> {
                     let name = format!("{}-{}", self.name_of(pair.0), self.name_of(pair.1));
                     let chain = self.pair_chain(name);
                     self.parts(chain, parts, &items, &mut shared);
-                    if let Some(policy) = policy {
-                        self.policy(chain, policy);
+                    match policy {
+                        Some(policy) => self.policy(chain, policy),
+                        None => self.count_end(chain, pair),
                     }
                     found.chains.insert(pair, chain);
                 }
@@ -144,6 +145,19 @@ impl Compiler<'_> {
         }
         found.accepted.sort_unstable();
         found
+    }
+
+    /// What comes to the end of a chain is the hook's to decide, and comes by no rule of it any more: counted here.
+    fn count_end(&mut self, chain: ChainId, pair: (Who, Who)) {
+        let (hook, name) = match pair {
+            (Who::Router, _) => (&self.config.output, "dropped-output"),
+            (_, Who::Router) => (&self.config.input, "dropped-input"),
+            _ => (&self.config.forward, "dropped-forward"),
+        };
+        if !hook.accept {
+            let counter = self.counter(name);
+            self.push_rule(chain, vec![Statement::Count(counter)], "to be dropped: nothing let it pass");
+        }
     }
 
     fn pair_chain(&mut self, name: String) -> ChainId {
@@ -255,6 +269,7 @@ impl Compiler<'_> {
                 let name = format!("from-{}", self.name_of(Who::Zone(from)));
                 let target = self.pair_chain(name);
                 self.by_interface(target, Selector::OutputInterface, pairs, |who| (Who::Zone(from), who));
+                self.count_end(target, (Who::Zone(from), Who::Nowhere));
                 to.push((from, Verdict::Goto(target)));
             } else if none {
                 to.push((from, Verdict::Return));

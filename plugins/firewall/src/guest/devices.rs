@@ -7,7 +7,7 @@ use portreeve_sdk::links::{Change, Watch};
 use portreeve_sdk::types::ErrorCode;
 use portreeve_sdk::{Failure, Standing};
 
-use super::denied;
+use super::kernel::denied;
 use crate::config::Config;
 
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use portreeve_nftables::{Acknowledgement, Endian};
 use portreeve_sdk::netfilter::{self, Change, ConnectionFamily, Dump, Watch};
 use portreeve_sdk::types::ErrorCode;
-use portreeve_sdk::{Standing, warn};
+use portreeve_sdk::{Failure, Standing, info, warn};
 use std::rc::Rc;
 
 use super::News;
@@ -143,4 +143,14 @@ async fn drain(dump: Dump, mut take: impl FnMut(&[u8]) -> Result<(), ReadError>)
         }
         take(&datagram).map_err(Failed::Read)?;
     }
+}
+
+/// What was tried, and why it could not be.
+pub fn denied(what: &str, code: ErrorCode) -> Failure {
+    let why = match code {
+        ErrorCode::NotSupported => "this kernel has no nf_tables; load the module nf_tables".to_owned(),
+        other => other.name().to_owned(),
+    };
+    info!("cannot begin", tried = what, error = why);
+    Failure::Other(format!("cannot {what}: {why}"))
 }

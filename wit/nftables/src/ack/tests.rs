@@ -1,3 +1,5 @@
+//! Acknowledgements and their extended parts, whole and cut.
+
 use super::*;
 use crate::{Endian, messages};
 

@@ -1,3 +1,5 @@
+//! Batches byte for byte, both byte orders.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Connections as ctnetlink tells them.
+
 use super::*;
 use crate::messages;
 

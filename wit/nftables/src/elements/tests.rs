@@ -1,3 +1,5 @@
+//! Elements of sets: bulk against one by one, and how they are divided.
+
 use super::*;
 use crate::{Decoded, Message, decode, messages};
 

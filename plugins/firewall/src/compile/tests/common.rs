@@ -134,6 +134,9 @@ pub fn without_last_counts(mut ruleset: Ruleset) -> Ruleset {
     for chain in ruleset.chains.iter_mut().filter(|chain| chain.base.is_some_and(|base| !base.accept)) {
         assert!(chain.rules.pop().is_some_and(|rule| counts(&rule)), "{} counts nothing at its end", chain.name);
     }
+    for chain in ruleset.chains.iter_mut().filter(|chain| chain.base.is_none()) {
+        chain.rules.pop_if(|rule| counts(rule));
+    }
     ruleset
 }
 

@@ -1,3 +1,5 @@
+//! Expressions byte for byte.
+
 use super::*;
 use crate::{Endian, constants::NFT_META_OIFNAME};
 

@@ -1,3 +1,5 @@
+//! What dumps say, decoded.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Batches taken apart for the grant, whole and damaged.
+
 use super::*;
 use crate::{Batch, DeleteTable, Family, NewTable, constants::NFNL_MSG_BATCH_BEGIN};
 

@@ -1,3 +1,5 @@
+//! Which expression or element an offset lies in.
+
 use super::*;
 use crate::{Batch, Change, Element, Expression, Family, NewRule, SetRef};
 
