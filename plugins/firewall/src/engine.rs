@@ -29,7 +29,9 @@ pub use reasons::CommitError;
 /// Batches that are bound to a generation before one is sent unbound: somebody changes tables all the time.
 const BOUND_TRIES: u32 = 10;
 /// Tries in all.
-const MAX_TRIES: u32 = 13;
+const MAX_TRIES: u32 = 20;
+/// Readings that others may disturb, over all tries.
+const MAX_LOOKS: u32 = 1000;
 /// Between two repairs of what others did: at first, and at most.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 const MAX_REPAIR_PAUSE: Duration = Duration::from_secs(5);
@@ -75,6 +77,8 @@ struct Install {
     config: Arc<Config>,
     ruleset: Ruleset,
     tries: u32,
+    /// Readings that came to nothing.
+    looks: u32,
     /// Somebody touched the table: sets of the right name may have lost their elements.
     distrust: bool,
     /// What was sent.
@@ -292,8 +296,9 @@ impl Engine {
         }
         let (generation, mut existing) = match found {
             Ok(found) => found,
-            Err(CommitError::Busy) if install.tries < MAX_TRIES => {
-                install.tries += 1;
+            // Reading is disturbed far more often than a batch is overtaken, and costs nothing.
+            Err(CommitError::Busy) if install.looks < MAX_LOOKS => {
+                install.looks += 1;
                 self.actions.push_back(Action::Look);
                 return;
             }
@@ -478,7 +483,7 @@ impl Engine {
             Ok((mut ruleset, _)) => {
                 install::stamp(&mut ruleset);
                 let distrust = core::mem::take(&mut self.distrust);
-                self.install = Some(Install { reason, config, ruleset, tries: 0, distrust, sent: None });
+                self.install = Some(Install { reason, config, ruleset, tries: 0, looks: 0, distrust, sent: None });
                 self.actions.push_back(Action::Look);
             }
             Err(list) => {

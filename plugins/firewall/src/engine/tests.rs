@@ -138,7 +138,7 @@ fn a_batch_that_somebody_overtook_is_built_anew_and_at_last_sent_unbound() {
 fn when_others_change_tables_without_end_the_operator_is_told() {
     let mut lab = Lab::new();
     lab.engine.handle_section(config(ONE), lab.now);
-    for _ in 0..=MAX_TRIES {
+    for _ in 0..=MAX_LOOKS {
         assert_eq!(lab.action(), Action::Look);
         lab.engine.handle_existing(Err(CommitError::Busy), lab.now);
     }
