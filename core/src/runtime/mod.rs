@@ -318,7 +318,7 @@ impl Core {
     /// What was put in force last is not in force after all.
     fn refuse(&mut self, complaints: &str) {
         let first = first_error(complaints);
-        tracing::error!(reason = first, "the new configuration is refused, what it was stays in force");
+        tracing::error!(reason = first, "the new configuration is refused, the old one stays in force");
         self.config_error = Some(complaints.trim_end().to_owned());
     }
 
