@@ -2,11 +2,14 @@
 //!
 //! One installation goes on at a time: files are read, the section is compiled, the kernel's present table is looked at, and
 //! batches make it what it should be, bound to the generation that was looked at: new sets are made ready, the rules are
-//! switched, what is unused goes. When somebody else's change came between (ERESTART), it looks again. A new section that cannot be put in force leaves the old one there. When somebody
-//! else touches our table it is made whole again, at once the first time, then after growing pauses.
+//! switched, what is unused goes. When somebody else's change came between (ERESTART), it looks again. A new section that
+//! cannot be put in force leaves the old one there. When somebody else touches our table it is made whole again, at once
+//! the first time, then after growing pauses.
 //!
-//! `engine/reasons.rs` has what the operator is told when the kernel refuses a whole batch.
+//! `engine/reasons.rs` has what the operator is told when the kernel refuses a whole batch, `engine/parameters.rs` when
+//! parameters of connection tracking are set.
 
+mod parameters;
 mod reasons;
 #[cfg(test)]
 mod tests;
@@ -23,6 +26,7 @@ use crate::config::{Config, SetElement, SetKind, parse_set_file};
 use crate::install::{self, Built, Existing};
 use crate::ruleset::Ruleset;
 use crate::time::Instant;
+use parameters::Parameters;
 
 pub use reasons::CommitError;
 
@@ -54,6 +58,9 @@ pub enum Action {
     Look,
     /// Send this batch; tell with [`Engine::handle_committed`].
     Commit(Vec<u8>),
+    /// Have these parameters of the kernel be so, and those that were set earlier be what they were; tell with
+    /// [`Engine::handle_parameters`].
+    SetParameters(Vec<(String, String)>),
     /// The section that was given last is in force, or is not, for these reasons.
     Settled(Result<(), Vec<Diagnostic>>),
     /// All is well, or the reason why not.
@@ -181,6 +188,9 @@ pub struct Engine {
     generation: Option<u32>,
     repair: Repair,
     retry: Option<Instant>,
+    parameters: Parameters,
+    /// Why what is in force is not what it should be.
+    failure: Option<String>,
     condition: Option<String>,
     actions: VecDeque<Action>,
     counters: Counters,
@@ -224,6 +234,8 @@ impl Engine {
             generation: None,
             repair: Repair::default(),
             retry: None,
+            parameters: Parameters::default(),
+            failure: None,
             condition: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
@@ -261,7 +273,7 @@ impl Engine {
         self.files.insert(path.to_owned(), read);
         if same && self.waiting.is_none() {
             if self.install.is_none() {
-                self.tell_files();
+                self.tell();
             }
             return;
         }
@@ -396,12 +408,21 @@ impl Engine {
         if is_due(&mut self.retry) {
             self.reinstall(now);
         }
+        if self.parameters.take_due(now) {
+            self.set_parameters();
+        }
+    }
+
+    /// What [`Action::SetParameters`] came to: why not all of them could be set. They are tried again after a while.
+    pub fn handle_parameters(&mut self, problem: Option<String>, now: Instant) {
+        self.parameters.answered(problem, now);
+        self.tell();
     }
 
     /// When [`Self::handle_timeout`] wants to be called. Changes with every input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.repair.due.into_iter().chain(self.retry).min()
+        self.repair.due.into_iter().chain(self.retry).chain(self.parameters.retry_at()).min()
     }
 
     /// What is to be done next.
@@ -508,6 +529,7 @@ impl Engine {
         let Some(install) = self.install.take() else { return };
         self.counters.installed += 1;
         self.retry = None;
+        self.failure = None;
         self.in_force = Some(Arc::new(InForce { config: install.config, ruleset: install.ruleset }));
         self.settle(install.reason, Ok(()), now);
     }
@@ -524,14 +546,20 @@ impl Engine {
         match (reason, result) {
             (Reason::Section, result) => {
                 self.forget_files();
+                let is_new = result.is_ok();
                 self.actions.push_back(Action::Settled(result));
-                self.tell_files();
+                if is_new {
+                    self.parameters.forgive();
+                    self.set_parameters();
+                }
+                self.tell();
             }
-            (Reason::Upkeep, Ok(())) => self.tell_files(),
+            (Reason::Upkeep, Ok(())) => self.tell(),
             (Reason::Upkeep, Err(list)) => {
                 self.retry = Some(now + RETRY_PAUSE);
                 let first = list.first().map_or("no reason given", |d| d.message.as_str());
-                self.set_condition(Some(format!("what is in force is not what it should be: {first}")));
+                self.failure = Some(format!("what is in force is not what it should be: {first}"));
+                self.tell();
             }
         }
         if core::mem::take(&mut self.again) {
@@ -540,14 +568,18 @@ impl Engine {
         self.proceed(now);
     }
 
-    /// Says whether all files of what is in force could be used.
-    fn tell_files(&mut self) {
+    /// Has the kernel's parameters be those of what is in force.
+    fn set_parameters(&mut self) {
         let Some(found) = &self.in_force else { return };
-        let problem = found.config.files().iter().find_map(|path| self.problem(path).map(str::to_owned));
-        self.set_condition(problem);
+        self.actions.push_back(Action::SetParameters(found.config.sysctls()));
     }
 
-    fn set_condition(&mut self, condition: Option<String>) {
+    /// Says whether what is in force is whole: its rules, its files, its parameters.
+    fn tell(&mut self) {
+        let Some(found) = &self.in_force else { return };
+        let file = || found.config.files().iter().find_map(|path| self.problem(path).map(str::to_owned));
+        let parameters = || self.parameters.problem().map(str::to_owned);
+        let condition = self.failure.clone().or_else(file).or_else(parameters);
         if self.condition != condition {
             self.condition.clone_from(&condition);
             self.actions.push_back(Action::Condition(condition));

@@ -118,11 +118,8 @@ impl Plugin for Firewall {
                     }
                     News::Generation(now_is) => engine.handle_change(now_is, false, false, true, "", now()),
                     News::File(path, number, contents) => shim.read(&path, number, contents, &mut engine),
-                    News::Parameters(Some(problem)) => {
-                        warn!("cannot set parameters of connection tracking", error = problem);
-                        instance::degraded(&problem);
-                    }
-                    News::Parameters(None) | News::Done => {}
+                    News::Parameters(problem) => engine.handle_parameters(problem, now()),
+                    News::Done => {}
                 },
                 change = shim.changes.next().fuse() => match change {
                     Ok(change) => {

@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use portreeve_nftables::{
@@ -29,8 +30,10 @@ const SEND_SPARE: usize = 64 * 1024;
 const MAX_ANSWER: usize = 64 * 1024;
 /// Most reasons that are kept.
 const MAX_REASONS: usize = 1024;
-/// Times that tables are read while others change them.
-const READINGS: usize = 5;
+/// Times that tables are read while others change them: without a pause first, then with [`READING_PAUSE`] between.
+const READINGS: usize = 250;
+const READINGS_AT_ONCE: usize = 50;
+const READING_PAUSE: Duration = Duration::from_millis(1);
 /// NLM_F_DUMP_INTR.
 const INTERRUPTED: u16 = 0x10;
 
@@ -163,7 +166,10 @@ fn receive(socket: &mut Socket, flags: i32) -> io::Result<Vec<u8>> {
 pub fn tables() -> io::Result<Vec<TableInfo>> {
     let (mut socket, _) = open()?;
     let mut result = Err(io::Error::from_raw_os_error(libc::EAGAIN));
-    for _ in 0..READINGS {
+    for reading in 0..READINGS {
+        if reading >= READINGS_AT_ONCE {
+            std::thread::sleep(READING_PAUSE);
+        }
         result = ask(&mut socket, &Query::Tables { family: Family::Unspec });
         if !matches!(&result, Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR))) {
             break;

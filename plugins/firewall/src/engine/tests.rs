@@ -12,6 +12,8 @@ const EPERM: i32 = 1;
 struct Lab {
     engine: Engine,
     now: Instant,
+    /// Those that were asked for last.
+    parameters: Option<Vec<(String, String)>>,
 }
 
 fn config(section: &str) -> Config {
@@ -36,7 +38,7 @@ const LISTED: &str = r#"(
 
 impl Lab {
     fn new() -> Self {
-        Self { engine: Engine::new(Endian::Little), now: START }
+        Self { engine: Engine::new(Endian::Little), now: START, parameters: None }
     }
 
     /// With this section in force, in generation 8.
@@ -48,8 +50,16 @@ impl Lab {
         lab
     }
 
+    /// What is to be done, but for parameters.
     fn actions(&mut self) -> Vec<Action> {
-        std::iter::from_fn(|| self.engine.poll_action()).collect()
+        let mut actions = Vec::new();
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::SetParameters(wanted) => self.parameters = Some(wanted),
+                other => actions.push(other),
+            }
+        }
+        actions
     }
 
     /// Takes the only action.
@@ -272,6 +282,47 @@ fn what_could_not_be_mended_is_tried_again_later() {
     assert!(matches!(lab.action(), Action::Condition(Some(_))));
     lab.wait(RETRY_PAUSE);
     lab.install(9);
+    assert_eq!(lab.action(), Action::Condition(None));
+}
+
+#[test]
+fn parameters_that_could_not_be_set_are_tried_again_after_growing_pauses_and_told_until_they_are() {
+    let mut lab = Lab::standing(ONE);
+    assert!(lab.parameters.take().is_some());
+    for pause in [1, 2, 4] {
+        lab.engine.handle_parameters(Some("busy".to_owned()), lab.now);
+        lab.wait(Duration::from_millis(pause * 1000 - 1));
+        lab.actions();
+        assert_eq!((lab.engine.condition(), lab.parameters.take()), (Some("busy"), None));
+        assert_eq!(lab.engine.poll_timeout(), Some(lab.now + Duration::from_millis(1)));
+        lab.wait(Duration::from_millis(1));
+        lab.actions();
+        assert!(lab.parameters.take().is_some());
+    }
+    // What stands otherwise is no reason to forget it.
+    lab.touched(9);
+    lab.actions();
+    lab.existing(9);
+    lab.actions();
+    lab.answer(Vec::new());
+    assert_eq!((lab.actions(), lab.engine.condition()), (vec![], Some("busy")));
+    lab.engine.handle_parameters(None, lab.now);
+    assert_eq!((lab.action(), lab.engine.poll_timeout()), (Action::Condition(None), None));
+}
+
+#[test]
+fn another_section_sets_its_own_parameters_at_once() {
+    let mut lab = Lab::standing(ONE);
+    let options = r#"(zones: {"lan": (interfaces: ["lan0"])}, conntrack: (max: 4096))"#;
+    lab.engine.handle_parameters(Some("busy".to_owned()), lab.now);
+    lab.actions();
+    lab.parameters = None;
+    lab.engine.handle_section(config(options), lab.now);
+    lab.install(8);
+    assert_eq!(lab.actions(), [Action::Settled(Ok(()))]);
+    let wanted = lab.parameters.take().unwrap();
+    assert!(wanted.iter().any(|(name, value)| name.ends_with("nf_conntrack_max") && value == "4096"), "{wanted:?}");
+    lab.engine.handle_parameters(None, lab.now);
     assert_eq!(lab.action(), Action::Condition(None));
 }
 

@@ -110,9 +110,6 @@ impl Shim {
         let rules: usize = found.ruleset.chains.iter().map(|chain| chain.rules.len()).sum();
         let (chains, sets, bytes) = (found.ruleset.chains.len(), found.ruleset.sets.len(), self.load.bytes);
         info!("the rules are in force", rules = rules, chains = chains, sets = sets, bytes = bytes);
-        let sysctl = |(name, value): (String, String)| Sysctl { name: below_net(&name).to_owned(), value };
-        let sysctls = found.config.sysctls().into_iter().map(sysctl).collect();
-        self.tasks.push(Box::pin(set_parameters(State { sysctls, ..State::default() })));
     }
 
     /// Does one action.
@@ -130,6 +127,11 @@ impl Shim {
                 self.pending.bytes += batch.len();
                 self.tasks.push(Box::pin(kernel::commit(batch)));
             }
+            Action::SetParameters(wanted) => {
+                let sysctl = |(name, value): (String, String)| Sysctl { name: below_net(&name).to_owned(), value };
+                let sysctls = wanted.into_iter().map(sysctl).collect();
+                self.tasks.push(Box::pin(set_parameters(State { sysctls, ..State::default() })));
+            }
             // The loop's.
             Action::Settled(_) | Action::Condition(_) | Action::Touched(_) => {}
         }
@@ -139,9 +141,9 @@ impl Shim {
 /// Parameters of connection tracking; those of an earlier section that are no longer wanted go back to what they were.
 async fn set_parameters(state: State) -> News {
     News::Parameters(match network::apply(state).await {
-        Ok(outcome) => {
-            outcome.problems.into_iter().next().map(|problem| format!("{}: {}", problem.object, problem.message))
-        }
-        Err(code) => Some(code.name().to_owned()),
+        Ok(outcome) => outcome.problems.into_iter().next().map(|problem| {
+            format!("cannot set parameters of connection tracking: {}: {}", problem.object, problem.message)
+        }),
+        Err(code) => Some(format!("cannot set parameters of connection tracking: {}", code.name())),
     })
 }
