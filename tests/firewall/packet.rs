@@ -12,6 +12,8 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// IPv6 in IPv4 (RFC 4213).
 pub const IPV6: u8 = 41;
+/// IPv6's fragment header (RFC 8200 section 4.5).
+const FRAGMENT: u8 = 44;
 pub const ESP: u8 = 50;
 pub const ICMPV6: u8 = 58;
 
@@ -202,6 +204,31 @@ impl Packet {
         };
         bytes.extend(body);
         bytes
+    }
+
+    /// Two fragments that are this datagram, which is cut so many bytes, a multiple of 8, behind its header.
+    pub fn fragments(&self, first: usize) -> [Vec<u8>; 2] {
+        let whole = self.bytes();
+        let fragment = |range: std::ops::Range<usize>, offset: usize, more: bool| {
+            let field = u16::try_from(offset).unwrap() | if more { 1 } else { 0 };
+            let header = if self.source.is_ipv4() { 20 } else { 40 };
+            let mut body = whole[header..][range].to_vec();
+            if !self.source.is_ipv4() {
+                body.splice(0..0, [&[self.protocol, 0][..], &field.to_be_bytes(), &77_u32.to_be_bytes()].concat());
+                return Self { protocol: FRAGMENT, body, ..self.clone() }.bytes();
+            }
+            // Not of a protocol that has a checksum, when bytes are made.
+            let mut bytes = Self { protocol: FRAGMENT, body, ..self.clone() }.bytes();
+            let flags = (field & 1) << 13 | field >> 3;
+            bytes[4..6].copy_from_slice(&77_u16.to_be_bytes());
+            bytes[6..8].copy_from_slice(&flags.to_be_bytes());
+            bytes[9] = self.protocol;
+            bytes[10..12].fill(0);
+            let sum = checksum(&bytes[..20]).to_be_bytes();
+            bytes[10..12].copy_from_slice(&sum);
+            bytes
+        };
+        [fragment(0..first, 0, true), fragment(first..self.body.len(), first, false)]
     }
 
     /// What came out; none if that is no packet of enough bytes.

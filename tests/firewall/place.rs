@@ -165,8 +165,13 @@ impl Place {
 
     /// Sends it in at a wire, and gives what became of it.
     pub fn pass(&self, from: Side, packet: &Packet) -> Result<Seen> {
+        self.pass_bytes(from, &packet.bytes())
+    }
+
+    /// As [`Self::pass`], with bytes.
+    pub fn pass_bytes(&self, from: Side, bytes: &[u8]) -> Result<Seen> {
         self.settle()?;
-        self.wires[from as usize].send(&packet.bytes())?;
+        self.wires[from as usize].send(bytes)?;
         self.settle()
     }
 

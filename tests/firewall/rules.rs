@@ -272,3 +272,27 @@ fn what_is_dropped_early_or_not_tracked_is_decided_before_all_else() -> Result {
     let known = scene.router.output("conntrack -L -s 10.6.0.6")?;
     scene.ensure(!known.contains("dport=53"), || known)
 }
+
+#[test]
+fn fragments_are_judged_together_although_no_connection_is_tracked() -> Result {
+    let fields = r#"rules: [(from: ["wan"], to: ["lan"], protocol: ["udp"], destination_port: ["1-65535"], then: Accept)],
+        defaults: (stateful: false)"#;
+    let scene = Scene::new(&zones(fields))?;
+    let rules = scene.rules();
+    scene.ensure(rules.contains("tproxy") && !rules.contains("ct state") && !rules.contains("notrack"), || rules)?;
+    let (small, large) = (vec![0x55_u8; 40], Packet::udp((WAN4, 1), (LAN4, 2)));
+    for mut datagram in [large.clone(), Packet { source: WAN.into(), destination: LAN.into(), ..large }] {
+        // The second fragment has the marker as well, at its beginning: for ports, if it is taken for a datagram.
+        let marker = datagram.body[8..24].to_vec();
+        datagram.body.extend([&marker[..], &small].concat());
+        let length = u16::try_from(datagram.body.len()).unwrap();
+        datagram.body[4..6].copy_from_slice(&length.to_be_bytes());
+        let [first, second] = datagram.fragments(24);
+        let alone = scene.pass_bytes(Side::Wan, &second)?;
+        scene.ensure(alone.is_nothing(), || format!("the second fragment passed alone: {alone:?}"))?;
+        let both = scene.pass_bytes(Side::Wan, &first)?;
+        let out = both.out.iter().filter(|(side, _)| *side == Side::Lan).count();
+        scene.ensure(out == 2 && both.out.len() == 2, || format!("the datagram did not pass: {both:?}"))?;
+    }
+    Ok(())
+}

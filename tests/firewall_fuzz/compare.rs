@@ -44,7 +44,7 @@ pub fn rulesets(text: &str) -> Result<[Ruleset; 2]> {
     let config = Config::parse(text).map_err(|errors| refused("the section is refused", errors))?.0;
     let devices = DEVICES.map(str::to_owned);
     let compiled = |fold| {
-        let compiled = compile(&config, &BTreeMap::new(), &devices, Options { fold });
+        let compiled = compile(&config, &BTreeMap::new(), &devices, Options { fold, ..Options::default() });
         compiled.map(|(ruleset, _)| ruleset).map_err(|errors| refused("the section is not compiled", errors))
     };
     Ok([compiled(true)?, compiled(false)?])

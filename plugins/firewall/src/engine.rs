@@ -21,7 +21,7 @@ use std::sync::Arc;
 use portreeve_config::{Diagnostic, Diagnostics, Span};
 use portreeve_nftables::{Acknowledgement, Endian};
 
-use crate::compile::{Options, compile};
+use crate::compile::{Options, Whole, compile};
 use crate::config::{Config, SetElement, SetKind, parse_set_file};
 use crate::install::{self, Built, Existing};
 use crate::ruleset::Ruleset;
@@ -180,6 +180,7 @@ pub struct Engine {
     /// And sets with it.
     distrust: bool,
     files: BTreeMap<String, Contents>,
+    options: Options,
     /// The interfaces that are there, once they were told.
     devices: Option<Vec<String>>,
     /// The batch that was refused last came behind one that had been taken.
@@ -229,6 +230,7 @@ impl Engine {
             again: false,
             distrust: false,
             files: BTreeMap::new(),
+            options: Options::default(),
             devices: None,
             prepared: false,
             generation: None,
@@ -361,6 +363,15 @@ impl Engine {
                 again(install, &mut self.actions);
             }
             Err(CommitError::Busy) if install.tries < MAX_TRIES => again(install, &mut self.actions),
+            Ok(errors)
+                if self.options.whole != Whole::Tracking
+                    && install::cannot_defragment(&install.ruleset, &sent.built, &errors) =>
+            {
+                self.options.whole = Whole::Tracking;
+                if let Some(Install { reason, config, .. }) = self.install.take() {
+                    self.begin(reason, config, now);
+                }
+            }
             Ok(errors) => {
                 self.prepared = sent.stage > 0;
                 let list = install::explain(&install.ruleset, &sent.built, &errors);
@@ -500,7 +511,7 @@ impl Engine {
     fn begin(&mut self, reason: Reason, config: Arc<Config>, now: Instant) {
         let contents = |path: &str| self.files.get(path).map(|read| read.elements.clone()).unwrap_or_default();
         let files = config.files().into_iter().map(|path| (path.to_owned(), contents(path))).collect();
-        match compile(&config, &files, self.devices.as_deref().unwrap_or_default(), Options { fold: true }) {
+        match compile(&config, &files, self.devices.as_deref().unwrap_or_default(), self.options) {
             Ok((mut ruleset, _)) => {
                 install::stamp(&mut ruleset);
                 let distrust = core::mem::take(&mut self.distrust);

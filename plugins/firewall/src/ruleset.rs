@@ -258,6 +258,8 @@ pub enum Statement {
     SetMark(Masked),
     /// Not for connection tracking.
     Notrack,
+    /// Has the kernel put fragments together before any rule sees them, wherever this stands. Where no packet comes.
+    Defragment,
     /// From now on by the flowtable.
     Offload,
     /// The maximum segment size of a SYN: to the route's MTU, or to so many bytes; never raised.

@@ -2,7 +2,7 @@
 //! costs and loses.
 //!
 //! A core with the plugin and `nft` stand in network namespaces of their own and load in turns; all medians are of five
-//! rounds, costs of packets of nine.
+//! rounds, costs of packets of nine. Behind the stage's directory one part may be named: loads, memory, packets, swaps.
 //!
 //! | figures | what |
 //! |---|---|
@@ -27,7 +27,7 @@ use portreeve_tests::bench::firewall::print;
 use portreeve_tests::bench::firewall::rulesets::{Case, gateway, moving, nft_empty, nft_map, nothing};
 use portreeve_tests::bench::firewall::swap::{Carried, Control, Path};
 use portreeve_tests::bench::{median, warn};
-use portreeve_tests::lab::{Lab, Result, Stage};
+use portreeve_tests::lab::{Failure, Lab, Result, Stage};
 
 const ROUNDS: usize = 5;
 const COST_ROUNDS: usize = 9;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Some(directory) => Stage::at(PathBuf::from(directory)),
         None => Stage::find(),
     };
-    match stage.and_then(|stage| bench(&stage)) {
+    match stage.and_then(|stage| bench(&stage, std::env::args().nth(2).as_deref())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("bench-firewall: {failure}");
@@ -52,12 +52,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(stage: &Stage) -> Result {
+/// All of it, or this part.
+fn bench(stage: &Stage, part: Option<&str>) -> Result {
     warn();
-    loads(stage)?;
-    memory(stage)?;
-    packets(stage)?;
-    swaps(stage)
+    type Part = fn(&Stage) -> Result;
+    let parts: [(&str, Part); 4] = [("loads", loads), ("memory", memory), ("packets", packets), ("swaps", swaps)];
+    if let Some(unknown) = part.filter(|part| parts.iter().all(|(name, _)| name != part)) {
+        return Err(Failure::new(format!("no part `{unknown}`; there are loads, memory, packets, swaps")));
+    }
+    parts.iter().filter(|(name, _)| part.is_none_or(|part| part == *name)).try_for_each(|(_, run)| run(stage))
 }
 
 fn loads(stage: &Stage) -> Result {

@@ -30,7 +30,7 @@ pub fn firewall_section(data: &[u8]) {
         let _ = warning.render("router.ron", text);
     }
     for fold in [true, false] {
-        let compiled = compile(&config, &BTreeMap::new(), &["lan0".to_owned()], Options { fold });
+        let compiled = compile(&config, &BTreeMap::new(), &["lan0".to_owned()], Options { fold, ..Options::default() });
         let complaints = match compiled {
             Ok((mut ruleset, warnings)) => {
                 install::stamp(&mut ruleset);
@@ -176,7 +176,7 @@ pub fn messages_samples() -> Vec<Vec<u8>> {
     }
     let compiled = Config::parse("(forward: (rules: [(source: [\"192.0.2.1\"], then: Drop)]))")
         .ok()
-        .and_then(|(config, _)| compile(&config, &BTreeMap::new(), &[], Options { fold: true }).ok());
+        .and_then(|(config, _)| compile(&config, &BTreeMap::new(), &[], Options::default()).ok());
     if let Some(built) = compiled.and_then(|c| install::batch(&c.0, &Existing::default(), None, Endian::Little).ok()) {
         samples.extend(built.stages);
     }

@@ -184,6 +184,8 @@ pub enum Expression<'a> {
     FlowOffload { flowtable: Cow<'a, str> },
     /// Not for connection tracking.
     Notrack,
+    /// To a local socket as if it were the packet's (transparent proxy): one that listens on the port, of any family.
+    TransparentProxy { port: Register },
     /// Ends the rule unless there are at most so many connections, or more.
     ConnectionLimit { count: u32, over: bool },
     /// Ends the rule unless within the amount.
@@ -221,6 +223,7 @@ impl<'a> Expression<'a> {
             Self::DynamicSet { .. } => "dynset",
             Self::FlowOffload { .. } => "flow_offload",
             Self::Notrack => "notrack",
+            Self::TransparentProxy { .. } => "tproxy",
             Self::ConnectionLimit { .. } => "connlimit",
             Self::Quota(_) => "quota",
             Self::ByteOrder { .. } => "byteorder",

@@ -13,7 +13,7 @@ use portreeve_config::Span;
 use super::matches::{Cond, TCP, UDP, ranged};
 use super::rules::{Item, SYN_OF_SYN_RST, is};
 use super::value::Value;
-use super::{Compiler, LOOPBACK};
+use super::{Compiler, LOOPBACK, Whole};
 use crate::config::{AntiSpoofing, Config, Matches, MssClamp, Rule};
 use crate::ruleset::{Base, ChainId, ChainKind, Flowtable, HookPoint, Selector, Statement, Test, Verdict, ct};
 
@@ -56,7 +56,7 @@ impl Compiler<'_> {
             }
         }
         if let Some(raw) = hooks.raw {
-            if self.wants_whole_packets() {
+            if self.whole_by_tracking() {
                 // Fragments are put together, and that is all that is wanted of connection tracking.
                 self.push_rule(raw, vec![Statement::Notrack], "no rule asks of connections");
             }
@@ -115,15 +115,23 @@ impl Compiler<'_> {
         }
     }
 
-    /// Without connection tracking the kernel would take the first bytes of later fragments for ports. A statement that asks
-    /// for the state, where no packet comes, has it put fragments together before any rule sees them.
+    /// Without connection tracking the kernel would take the first bytes of later fragments for ports. A statement that needs
+    /// whole packets, where no packet comes, has it put fragments together before any rule sees them.
     fn whole_packets(&mut self) {
-        if self.wants_whole_packets() {
-            let any = Test::Any(ct::INVALID.to_be_bytes().to_vec());
-            let name = self.unique("fragments".to_owned());
-            let chain = self.push_chain(name, None, Span::default());
-            self.push_rule(chain, vec![Statement::Match(Selector::CtState, any)], "fragments are put together");
+        if !self.wants_whole_packets() {
+            return;
         }
+        let statement = match self.options.whole {
+            Whole::Proxy => Statement::Defragment,
+            Whole::Tracking => Statement::Match(Selector::CtState, Test::Any(ct::INVALID.to_be_bytes().to_vec())),
+        };
+        let name = self.unique("fragments".to_owned());
+        let chain = self.push_chain(name, None, Span::default());
+        self.push_rule(chain, vec![statement], "fragments are put together");
+    }
+
+    fn whole_by_tracking(&self) -> bool {
+        self.options.whole == Whole::Tracking && self.wants_whole_packets()
     }
 
     /// Whether rules or defaults look into transport headers, and nothing asks of connections: that would put fragments together, too.
@@ -156,7 +164,7 @@ impl Compiler<'_> {
                 .zones
                 .iter()
                 .any(|zone| !zone.networks.is_empty() || zone.anti_spoofing != AntiSpoofing::Off || zone.rfc3964);
-        let whole = self.wants_whole_packets();
+        let whole = self.whole_by_tracking();
         let mangle = config.zones.iter().any(|zone| zone.mss_clamp != MssClamp::Off);
         let mut base = |name: &str, hook, kind, priority, accept| {
             let name = self.unique(name.to_owned());

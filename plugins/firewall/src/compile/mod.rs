@@ -49,11 +49,23 @@ pub struct Options {
     /// Rules in a row that differ in single values become verdict maps. Without it every rule is asked by itself: the
     /// same, slower.
     pub fold: bool,
+    /// How fragments are put together where no rule asks of connections.
+    pub whole: Whole,
+}
+
+/// How the kernel is made to put fragments together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whole {
+    /// As for a transparent proxy: costs packets next to nothing, and needs the kernel's nft_tproxy.
+    #[default]
+    Proxy,
+    /// As for connection tracking, which sees every packet then.
+    Tracking,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fold: true }
+        Self { fold: true, whole: Whole::default() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine on a virtual clock, with a kernel that says what a test wants.
 
-use portreeve_nftables::{Endian, inspect};
+use portreeve_nftables::{Endian, inspect, messages};
 
 use super::*;
 
@@ -324,6 +324,34 @@ fn another_section_sets_its_own_parameters_at_once() {
     assert!(wanted.iter().any(|(name, value)| name.ends_with("nf_conntrack_max") && value == "4096"), "{wanted:?}");
     lab.engine.handle_parameters(None, lab.now);
     assert_eq!(lab.action(), Action::Condition(None));
+}
+
+#[test]
+fn a_kernel_without_transparent_proxies_puts_fragments_together_by_tracking_connections() {
+    const ENOENT: i32 = 2;
+    let mut lab = Lab::new();
+    let stateless = r#"(zones: {"lan": (interfaces: ["lan0"])}, defaults: (stateful: false))"#;
+    lab.engine.handle_section(config(stateless), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(7);
+    let Action::Commit(batch) = lab.action() else { panic!("no batch") };
+    let has = |batch: &[u8], name: &[u8]| batch.windows(name.len()).any(|window| window == name);
+    assert!(has(&batch, b"tproxy") && !has(&batch, b"notrack"));
+    let mut all = messages(Endian::Little, &batch).map(|message| message.unwrap());
+    let sequence = all.find(|message| has(message.bytes, b"tproxy")).unwrap().sequence;
+    lab.answer(refused(sequence, ENOENT));
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(7);
+    let Action::Commit(batch) = lab.action() else { panic!("no batch") };
+    assert!(!has(&batch, b"tproxy") && has(&batch, b"notrack"));
+    lab.answer(Vec::new());
+    assert_eq!(lab.actions(), [Action::Settled(Ok(()))]);
+    // It is remembered.
+    lab.engine.handle_section(config(stateless), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(8);
+    let Action::Commit(batch) = lab.action() else { panic!("no batch") };
+    assert!(!has(&batch, b"tproxy"));
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub fn manifest() -> Manifest {
 pub fn plan(section: &str) -> Result<Planned, Vec<Diagnostic>> {
     let (config, mut warnings) = Config::parse(section).map_err(diagnostics)?;
     let files = config.sets.iter().filter_map(|set| Some((set.file.clone()?, something(set.kind)))).collect();
-    let (_, more) = compile(&config, &files, &[], Options { fold: true }).map_err(diagnostics)?;
+    let (_, more) = compile(&config, &files, &[], Options::default()).map_err(diagnostics)?;
     warnings.extend(more);
     Ok(Planned {
         needs: needs(&config),

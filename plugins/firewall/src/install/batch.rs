@@ -114,6 +114,11 @@ impl core::fmt::Display for Refusal {
 impl core::error::Error for Refusal {}
 
 impl Built {
+    /// What the message with this sequence number is for.
+    pub(super) fn origin(&self, sequence: u32) -> Option<&Origin> {
+        self.origins.get(usize::try_from(sequence).ok()?.checked_sub(1)?)
+    }
+
     /// Bytes of all.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -13,7 +13,7 @@ use super::{
     batch::{Built, Origin},
     set::entry_at,
 };
-use crate::ruleset::{ChainKind, Elements, Label, Ruleset};
+use crate::ruleset::{ChainKind, Elements, Label, Ruleset, Statement};
 
 /// Most complaints.
 const MAX_TOLD: usize = 16;
@@ -46,6 +46,20 @@ mod errno {
 #[must_use]
 pub fn is_stale(errors: &[Acknowledgement]) -> bool {
     errors.iter().any(|error| error.errno.saturating_abs() == errno::ERESTART)
+}
+
+/// The kernel refused what puts fragments together ([`Statement::Defragment`]); there is another way.
+#[must_use]
+pub fn cannot_defragment(ruleset: &Ruleset, built: &Built, errors: &[Acknowledgement]) -> bool {
+    let is_it = |origin: &Origin| match origin {
+        Origin::Rule { chain, rule } => {
+            let found = ruleset.chains.get(*chain).and_then(|chain| chain.rules.get(*rule));
+            found.is_some_and(|rule| rule.statements.contains(&Statement::Defragment))
+        }
+        _ => false,
+    };
+    let failed = errors.iter().filter(|error| error.errno != 0);
+    failed.filter_map(|error| built.origin(error.sequence)).any(is_it)
 }
 
 /// What the kernel's answers to a transaction say about the section; nothing if there is no error among them.
@@ -126,8 +140,7 @@ struct Refused<'a> {
 
 impl<'a> Refused<'a> {
     fn of(ruleset: &'a Ruleset, built: &'a Built, error: &'a Acknowledgement) -> Self {
-        let index = usize::try_from(error.sequence).unwrap_or(usize::MAX).saturating_sub(1);
-        let origin = built.origins.get(index).unwrap_or(&Origin::Begin);
+        let origin = built.origin(error.sequence).unwrap_or(&Origin::Begin);
         let mut found = Self {
             errno: error.errno.saturating_abs(),
             message: error.message.as_deref(),

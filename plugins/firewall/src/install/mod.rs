@@ -21,7 +21,7 @@ mod test;
 
 pub use batch::{Built, Refusal, batch, remove, stamp};
 pub use existing::{Existing, ReadError, requests};
-pub use explain::{explain, is_stale};
+pub use explain::{cannot_defragment, explain, is_stale};
 pub use status::{CounterValue, Elements, MAX_SHOWN, Shown, counters, counters_request, elements_request};
 
 /// The table's name; its family is inet.

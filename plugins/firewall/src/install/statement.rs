@@ -154,6 +154,12 @@ impl<'a> Lower<'a> {
             Statement::Log { prefix, level, group } => out.push(log(prefix, *level, *group)),
             Statement::SetMark(mark) => self.set_mark(*mark, out),
             Statement::Notrack => out.push(Expression::Notrack),
+            // A transparent proxy must see whole packets, so the kernel puts them together while there is such a statement.
+            Statement::Defragment => {
+                let port = Register::word(0);
+                out.push(Expression::Immediate { destination: port, data: vec![0, 1].into() });
+                out.push(Expression::TransparentProxy { port });
+            }
             Statement::Offload => out.push(Expression::FlowOffload { flowtable: FLOWTABLE.into() }),
             Statement::ClampMss(size) => clamp(*size, out),
             Statement::Nat(to) => self.nat(to, out),

@@ -119,6 +119,8 @@ impl Walk<'_> {
                 self.trace.packet.mark = mark;
                 Said::On(Some(format!("mark becomes {mark:#x}")))
             }
+            // Where no packet comes.
+            Statement::Defragment => Said::On(None),
             Statement::Notrack => Said::On(Some(self.notrack().to_owned())),
             Statement::Offload => Said::On(Some("its flow goes to the flowtable".to_owned())),
             Statement::ClampMss(None) => Said::On(Some("maximum segment size held to the route's MTU".to_owned())),

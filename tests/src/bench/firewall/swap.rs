@@ -159,7 +159,7 @@ impl Control {
         let ruleset = |number| {
             let section = moving(number);
             let config = Config::parse(&section).map_err(|errors| Failure::new(format!("{errors:?}")))?.0;
-            let compiled = compile(&config, &BTreeMap::new(), &[], Options { fold: true });
+            let compiled = compile(&config, &BTreeMap::new(), &[], Options::default());
             let mut ruleset = compiled.map_err(|errors| Failure::new(format!("{errors:?}")))?.0;
             install::stamp(&mut ruleset);
             Ok::<_, Failure>(ruleset)

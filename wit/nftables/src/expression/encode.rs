@@ -218,6 +218,8 @@ fn data(w: &mut Writer, expression: &Expression<'_>) {
         Expression::DynamicSet { .. } => dynamic_set(w, expression),
         Expression::FlowOffload { flowtable } => w.text(1, flowtable),
         Expression::Notrack => {}
+        // NFPROTO_UNSPEC.
+        Expression::TransparentProxy { port } => numbers(w, &[(1, 0), (3, port.0)]),
         Expression::ConnectionLimit { count, over } => {
             numbers(w, &[(1, *count), (2, if *over { NFT_CONNLIMIT_F_INV } else { 0 })]);
         }

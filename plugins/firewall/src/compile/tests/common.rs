@@ -145,7 +145,9 @@ pub fn ruleset(config: &Config) -> Ruleset {
 }
 
 pub fn linear(config: &Config) -> Ruleset {
-    without_last_counts(compile(config, &BTreeMap::new(), &[], Options { fold: false }).expect("it compiles").0)
+    without_last_counts(
+        compile(config, &BTreeMap::new(), &[], Options { fold: false, ..Options::default() }).expect("it compiles").0,
+    )
 }
 
 pub fn chain<'a>(ruleset: &'a Ruleset, name: &str) -> &'a Chain {

@@ -239,8 +239,8 @@ proptest! {
     fn folding_changes_nothing_for_any_packet(config in arbitrary::config(), packets in prop::collection::vec(packet(), 24)) {
         let files = arbitrary::files(&config);
         let devices = ["eth0".to_owned()];
-        let folded = compile(&config, &files, &devices, Options { fold: true });
-        let plain = compile(&config, &files, &devices, Options { fold: false });
+        let folded = compile(&config, &files, &devices, Options::default());
+        let plain = compile(&config, &files, &devices, Options { fold: false, ..Options::default() });
         prop_assert_eq!(folded.is_ok(), plain.is_ok());
         if let (Ok((folded, _)), Ok((plain, _))) = (folded, plain) {
             for packet in &packets {

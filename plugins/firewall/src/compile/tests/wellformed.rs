@@ -221,10 +221,10 @@ proptest! {
     fn every_ruleset_is_well_formed(config in arbitrary::config(), fold in any::<bool>()) {
         let files = arbitrary::files(&config);
         let devices = ["eth0".to_owned(), "wan0".to_owned(), "other".to_owned()];
-        match compile(&config, &files, &devices, Options { fold }) {
+        match compile(&config, &files, &devices, Options { fold, ..Options::default() }) {
             Ok((ruleset, _)) => {
                 prop_assert_eq!(flaw(&ruleset), None);
-                let again = compile(&config, &files, &devices, Options { fold }).map(|(ruleset, _)| ruleset);
+                let again = compile(&config, &files, &devices, Options { fold, ..Options::default() }).map(|(ruleset, _)| ruleset);
                 prop_assert_eq!(again.ok(), Some(ruleset));
             }
             Err(diagnostics) => prop_assert!(!diagnostics.is_empty()),

@@ -118,7 +118,8 @@ pub(super) fn packet() -> impl Strategy<Value = Packet> {
 fn both(config: &Config) -> Option<(Ruleset, Ruleset)> {
     let files = arbitrary::files(config);
     let devices = vec!["eth0".to_owned()];
-    let compiled = |fold| compile(config, &files, &devices, Options { fold }).map(|(ruleset, _)| ruleset);
+    let compiled =
+        |fold| compile(config, &files, &devices, Options { fold, ..Options::default() }).map(|(ruleset, _)| ruleset);
     match (compiled(true), compiled(false)) {
         (Ok(folded), Ok(linear)) => Some((folded, linear)),
         (Err(_), Err(_)) => None,

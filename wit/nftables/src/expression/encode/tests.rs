@@ -26,4 +26,9 @@ fn expressions_are_name_and_data() {
     assert_eq!(written(&Expression::Masquerade { flags: 4, ports: None }), [
         28, 0, 1, 0x80, 9, 0, 1, 0, b'm', b'a', b's', b'q', 0, 0, 0, 0, 12, 0, 2, 0x80, 8, 0, 1, 0, 0, 0, 0, 4,
     ]);
+    #[rustfmt::skip]
+    assert_eq!(written(&Expression::TransparentProxy { port: r1 }), [
+        36, 0, 1, 0x80, 11, 0, 1, 0, b't', b'p', b'r', b'o', b'x', b'y', 0, 0,
+        20, 0, 2, 0x80, 8, 0, 1, 0, 0, 0, 0, 0, 8, 0, 3, 0, 0, 0, 0, 1,
+    ]);
 }
