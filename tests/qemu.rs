@@ -4,6 +4,8 @@
 //! Modules are in the images and `modprobe` is not: what gets loaded, the core has loaded.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+#[path = "qemu/firewall.rs"]
+mod firewall;
 #[path = "qemu/gateway.rs"]
 mod gateway;
 #[path = "qemu/import.rs"]

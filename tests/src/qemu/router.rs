@@ -17,7 +17,7 @@ use super::{Image, cache, find_program};
 use crate::lab::{Failure, Result, Stage, output};
 
 const LIBRARY: &str = include_str!("guest.sh");
-const PLUGINS: [&str; 3] = ["interfaces", "radvd", "tunnels"];
+const PLUGINS: [&str; 4] = ["firewall", "interfaces", "radvd", "tunnels"];
 /// As the engine of the core on this architecture, but of no particular processor.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PROGRAMS: [(&str, &str); 2] = [("ip", "iproute2"), ("ping", "iputils-ping")];

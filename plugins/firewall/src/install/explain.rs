@@ -305,6 +305,7 @@ fn needed(expression: &str) -> Option<Need> {
         "redir" => ("nft_redir", "remove `Redirect`"),
         "connlimit" => ("nft_connlimit", "remove `connections`"),
         "flow_offload" => ("nft_flow_offload", "remove `offload`"),
+        "objref" => ("nft_objref", "load it: what is dropped is counted"),
         "exthdr" | "rt" => ("nf_tables", "remove `mss_clamp`"),
         _ => return None,
     };
