@@ -224,7 +224,7 @@ impl Core {
             if self.stopping && self.supervisor.all_stopped() {
                 break;
             }
-            let deadline = self.supervisor.poll_timeout();
+            let deadline = self.supervisor.poll_timeout().into_iter().chain(self.tables.poll_timeout()).min();
             tokio::select! {
                 Some(event) = self.events.1.recv() => self.handle_event(event),
                 Some(news) = self.news.1.recv() => self.handle_news(news).await,

@@ -6,18 +6,29 @@
 //! who asked is kept on flash. The guard goes when all that asked for it have been ready once. A plugin that never gets that
 //! far leaves the router closed, which is what it is for.
 //!
+//! A plugin mends its tables as long as it runs. While it does not (it crashed and waits, or starts again) they are looked at
+//! here, and the guard goes up if they are gone; it is looked at as well, others may flush all there is.
+//!
 //! Only [`Core::settle_tables`], awaited in the loop, takes anything away, and looks at what is wanted at that moment.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::Core;
 use super::planning::{Plan, PlannedPlugin};
 use crate::grants::{Access, Grants, Need};
+use crate::supervisor::State;
+use crate::sys::Kernel;
 
 /// The guard's table, as the grant would name it.
 const GUARD: &str = "inet/portreeve-guard";
 /// Name of the file on flash with the plugins that asked for the guard, a line each.
 const ASKED: &str = "guarded";
+/// Between two looks at tables that nobody else mends.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of the guard, and what is to be done.
 #[derive(Default)]
@@ -26,13 +37,22 @@ pub(super) struct Tables {
     guarded: BTreeSet<String>,
     /// The guard may be up.
     closed: bool,
+    /// It could not be put up; said once.
+    open: bool,
     /// It could not be taken away; said once.
     stuck: bool,
     /// There may be tables that no plan names.
     untidy: bool,
+    /// When tables are to be looked at, or the guard is to be taken away.
+    look_at: Option<Instant>,
 }
 
 impl Tables {
+    /// When [`Core::settle_tables`] is due.
+    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+        self.look_at
+    }
+
     /// Tables are to be looked through.
     pub(super) fn set_untidy(&mut self) {
         self.untidy = true;
@@ -41,6 +61,54 @@ impl Tables {
     /// A plugin is ready, or gone: it no longer keeps the router closed.
     pub(super) fn unguard(&mut self, plugin: &str) {
         self.guarded.remove(plugin);
+    }
+
+    /// Puts the guard up for these plugins as well.
+    async fn close(&mut self, kernel: &dyn Kernel, plugins: BTreeSet<String>) {
+        self.closed = true;
+        self.guarded.extend(plugins);
+        match kernel.set_guard(true).await {
+            Ok(()) => {
+                self.open = false;
+                tracing::info!(plugins = ?self.guarded, "the router is closed until these plugins are ready");
+            }
+            Err(refusal) if !std::mem::replace(&mut self.open, true) => {
+                let (error, message) = (refusal.error, refusal.message.unwrap_or_default());
+                tracing::error!(
+                    %error,
+                    message,
+                    "cannot close the router until its firewall stands: nf_tables refused; it needs CAP_NET_ADMIN and the \
+                     kernel's nf_tables with nft_ct and the family inet; trying again"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Sees to it that what keeps the router closed is there: of plugins that are down a table, or else the guard.
+    async fn keep_closed(&mut self, kernel: &dyn Kernel, down: &[(&str, &Grants)], now: Instant) {
+        if down.is_empty() && self.guarded.is_empty() {
+            self.look_at = None;
+            return;
+        }
+        if self.look_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.look_at = Some(now + LOOK_EVERY);
+        // What cannot be read is read again soon.
+        let there = kernel.plugin_tables().await.ok();
+        let is_bare = |grants: &Grants| {
+            there.as_ref().is_some_and(|there| !there.iter().any(|table| names(grants, table)))
+        };
+        let bare = down.iter().filter(|(plugin, grants)| !self.guarded.contains(*plugin) && is_bare(grants));
+        let bare: BTreeSet<String> = bare.map(|(plugin, _)| (*plugin).to_owned()).collect();
+        if !bare.is_empty() {
+            tracing::warn!(plugins = ?bare, "the tables of these plugins are gone, and they are not up to mend them");
+        }
+        let stands = there.map_or(!self.open, |there| there.iter().any(|table| table == GUARD));
+        if !bare.is_empty() || (!self.guarded.is_empty() && !stands) {
+            self.close(kernel, bare).await;
+        }
     }
 }
 
@@ -72,35 +140,45 @@ impl Core {
         if unprotected.is_empty() {
             return;
         }
-        self.tables.guarded.extend(unprotected.iter().cloned());
-        self.tables.closed = true;
-        match self.shared.kernel.set_guard(true).await {
-            Ok(()) => tracing::info!(plugins = ?unprotected, "the router is closed until these plugins are ready"),
-            Err(refusal) => {
-                let (error, message) = (refusal.error, refusal.message.unwrap_or_default());
-                tracing::error!(
-                    %error,
-                    message,
-                    "cannot close the router until its firewall stands: nf_tables refused; it needs CAP_NET_ADMIN and the \
-                     kernel's nf_tables with nft_ct and the family inet"
-                );
-            }
-        }
+        let shared = self.shared.clone();
+        self.tables.close(&*shared.kernel, unprotected).await;
+    }
+
+    /// Plugins that asked for the guard and do not work at present.
+    fn down(&self) -> Vec<(&str, &Grants)> {
+        let works = |plugin: &str| {
+            let state = self.supervisor.view(plugin).map(|view| &view.state);
+            matches!(state, Some(State::Ready | State::Degraded(_)))
+        };
+        let ready = self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), &entry.ready.as_ref()?.grants)));
+        ready.filter(|(name, grants)| grants.check(Access::Guard).is_ok() && !works(name)).collect()
     }
 
     /// Takes the guard away if nobody wants it any more, and removes tables that no plugin's plan names.
     pub(super) async fn settle_tables(&mut self) {
+        let now = Instant::now();
+        let mut tables = std::mem::take(&mut self.tables);
+        if self.stopping {
+            // What stands stays.
+            tables.look_at = None;
+        } else {
+            tables.keep_closed(&*self.shared.kernel, &self.down(), now).await;
+        }
+        self.tables = tables;
         if self.tables.closed && self.tables.guarded.is_empty() {
             match self.shared.kernel.set_guard(false).await {
                 Ok(()) => {
                     self.tables.closed = false;
                     self.tables.stuck = false;
+                    self.tables.open = false;
                     tracing::info!("the firewall stands, the router is open to what it lets through");
                 }
-                Err(refusal) if !std::mem::replace(&mut self.tables.stuck, true) => {
-                    tracing::error!(error = %refusal.error, "cannot take the guard away, all stays closed; trying again");
+                Err(refusal) => {
+                    self.tables.look_at = Some(now + LOOK_EVERY);
+                    if !std::mem::replace(&mut self.tables.stuck, true) {
+                        tracing::error!(error = %refusal.error, "cannot take the guard away, all stays closed; trying again");
+                    }
                 }
-                Err(_) => {}
             }
         }
         // What a component that cannot be loaded would need is not known; what changes over needs both.

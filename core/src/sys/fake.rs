@@ -16,6 +16,9 @@ use super::{
     TcpAccept, TcpConnection, Transmit, TunDevice, UdpSocket, WireGuardSettings,
 };
 
+/// The guard's table.
+const GUARD: &str = "inet/portreeve-guard";
+
 /// The fake. Clones share the same state.
 #[derive(Clone)]
 pub struct FakeKernel {
@@ -34,6 +37,8 @@ struct Shared {
     changes: Vec<Change>,
     masquerades: BTreeMap<String, String>,
     refuse_masquerades: Option<i32>,
+    tables: BTreeSet<String>,
+    refuse_guard: Option<i32>,
     flood: Option<(u32, Received)>,
 }
 
@@ -64,6 +69,22 @@ impl FakeKernel {
         self.links.send_modify(|table| {
             Arc::make_mut(table).links.insert(link.index, link);
         });
+    }
+
+    /// Replaces the tables of nf_tables that are plugins', and the guard.
+    pub fn set_tables(&self, tables: &[&str]) {
+        lock(&self.shared).tables = tables.iter().map(|&table| table.to_owned()).collect();
+    }
+
+    /// The tables that there are.
+    #[must_use]
+    pub fn tables(&self) -> BTreeSet<String> {
+        lock(&self.shared).tables.clone()
+    }
+
+    /// Has the guard refused from now on, for this reason.
+    pub fn refuse_guard(&self, code: Option<i32>) {
+        lock(&self.shared).refuse_guard = code;
     }
 
     /// Removes a link, its addresses, and the life of the sockets on it.
@@ -211,6 +232,24 @@ impl Kernel for FakeKernel {
         let masquerades: Vec<_> =
             lock(&self.shared).masquerades.iter().map(|(owner, mark)| (owner.clone(), mark.clone())).collect();
         Box::pin(async { Ok(masquerades) })
+    }
+
+    fn plugin_tables(&self) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        let tables = self.tables().into_iter().collect();
+        Box::pin(async { Ok(tables) })
+    }
+
+    fn set_guard(&self, closed: bool) -> BoxFuture<'static, Changed> {
+        let mut shared = lock(&self.shared);
+        if let Some(code) = shared.refuse_guard {
+            return Box::pin(async move { Err(errno(code).into()) });
+        }
+        if closed {
+            shared.tables.insert(GUARD.to_owned());
+        } else {
+            shared.tables.remove(GUARD);
+        }
+        Box::pin(async { Ok(()) })
     }
 
     fn masquerade_mark(&self, wanted: &[Masquerade]) -> String {

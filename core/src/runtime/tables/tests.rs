@@ -1,0 +1,71 @@
+//! When the router is closed, on a fake kernel and a virtual clock.
+
+use portreeve_config::NamePattern;
+
+use super::*;
+use crate::grants::Policy;
+use crate::sys::fake::FakeKernel;
+
+const TABLE: &str = "inet/portreeve-firewall";
+
+fn grants() -> Grants {
+    let needs = vec![Need::Guard, Need::NfTables(NamePattern::new(TABLE).unwrap())];
+    Grants::new(needs.clone(), needs, Policy::Manifest)
+}
+
+fn is_closed(kernel: &FakeKernel) -> bool {
+    kernel.tables().contains(GUARD)
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_down_without_its_table_closes_the_router_until_it_is_ready() {
+    let (kernel, grants, mut now) = (FakeKernel::new(), grants(), Instant::now());
+    let down: &[(&str, &Grants)] = &[("firewall", &grants)];
+    let mut tables = Tables::default();
+    tables.keep_closed(&kernel, &[], now).await;
+    assert_eq!(tables.poll_timeout(), None, "nothing is looked at while all is well");
+    kernel.set_tables(&[TABLE]);
+    tables.keep_closed(&kernel, down, now).await;
+    assert!(!is_closed(&kernel), "its rules go on filtering");
+    kernel.set_tables(&[]);
+    tables.keep_closed(&kernel, down, now + LOOK_EVERY / 2).await;
+    assert!(!is_closed(&kernel), "not looked at all the time");
+    now = tables.poll_timeout().unwrap();
+    tables.keep_closed(&kernel, down, now).await;
+    assert!(is_closed(&kernel) && tables.closed);
+    // Its table is there before it says that it is ready.
+    kernel.set_tables(&[TABLE, GUARD]);
+    tables.keep_closed(&kernel, down, now + LOOK_EVERY).await;
+    assert!(tables.guarded.contains("firewall"));
+    tables.unguard("firewall");
+    tables.keep_closed(&kernel, &[], now + LOOK_EVERY * 2).await;
+    assert!(tables.guarded.is_empty() && tables.poll_timeout().is_none());
+}
+
+#[tokio::test]
+async fn a_guard_that_others_flushed_or_that_was_refused_is_put_up_again() {
+    let (kernel, now) = (FakeKernel::new(), Instant::now());
+    let mut tables = Tables::default();
+    kernel.refuse_guard(Some(libc::ENOBUFS));
+    tables.close(&kernel, BTreeSet::from(["firewall".to_owned()])).await;
+    tables.keep_closed(&kernel, &[], now).await;
+    assert!(!is_closed(&kernel) && tables.open);
+    kernel.refuse_guard(None);
+    tables.keep_closed(&kernel, &[], now + LOOK_EVERY).await;
+    assert!(is_closed(&kernel) && !tables.open);
+    kernel.set_tables(&[]);
+    tables.keep_closed(&kernel, &[], now + LOOK_EVERY * 2).await;
+    assert!(is_closed(&kernel));
+}
+
+#[tokio::test]
+async fn a_plugin_that_did_not_ask_for_the_guard_keeps_nothing_closed() {
+    let (kernel, grants) = (FakeKernel::new(), grants());
+    let mut tables = Tables::default();
+    tables.keep_closed(&kernel, &[("firewall", &grants)], Instant::now()).await;
+    assert!(is_closed(&kernel));
+    kernel.set_tables(&[]);
+    tables.unguard("firewall");
+    tables.keep_closed(&kernel, &[], Instant::now() + LOOK_EVERY).await;
+    assert!(!is_closed(&kernel));
+}
