@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf, Resource};
@@ -20,6 +20,9 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between two looks whether other reads have ended.
 const WAIT_FOR_OTHERS: Duration = Duration::from_millis(10);
+/// Of the clock that stamps files, at most (CONFIG_HZ is 100 or more), and so many are waited for.
+const TICK: Duration = Duration::from_millis(12);
+const MAX_TICKS: u32 = 4;
 
 /// A file that is named.
 pub struct FileHandle {
@@ -36,6 +39,32 @@ struct Stamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+    /// Of the inode: also if the time above was set back.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// It was changed within a tick of the file system's clock: another change may leave the same stamp.
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (seconds, nanoseconds) = self.changed.max(self.modified);
+        let Ok(seconds) = u64::try_from(seconds) else { return false };
+        let then = Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0));
+        now.abs_diff(then) < TICK
+    }
+}
+
+/// How a file is before it is read: as it has been for longer than a tick, unless it is written all the time.
+fn settled_stamp(path: &Path) -> Option<Stamp> {
+    let mut found = stamp(path);
+    for _ in 0..MAX_TICKS {
+        if !found.is_some_and(|stamp| stamp.is_fresh(SystemTime::now())) {
+            break;
+        }
+        std::thread::sleep(TICK);
+        found = stamp(path);
+    }
+    found
 }
 
 /// How a file is now; none if it is not there.
@@ -46,6 +75,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
         inode: found.ino(),
         size: found.size(),
         modified: (found.mtime(), found.mtime_nsec()),
+        changed: (found.ctime(), found.ctime_nsec()),
     })
 }
 
@@ -110,7 +140,7 @@ impl<T: Send + 'static> HostFileWithStore<T> for HasSelf<State> {
             }
         };
         // How it was before reading counts, well or not: a write meanwhile is noticed later.
-        let work = move || (stamp(&path), read(&path));
+        let work = move || (settled_stamp(&path), read(&path));
         let done = tokio::task::spawn_blocking(work).await;
         let (stamp, done) = done.unwrap_or_else(|error| (None, Err(io::Error::other(error))));
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
@@ -128,7 +158,10 @@ impl<T: Send + 'static> HostFileWithStore<T> for HasSelf<State> {
             if let Err(denied) = accessor.with(|mut access| access.get().check(Access::Read(&name))) {
                 return Ok(Err(denied));
             }
-            if *seen.lock().unwrap_or_else(PoisonError::into_inner) != stamp(&path) {
+            // A file system that does not answer must not hold up the instance, or its end.
+            let looked_at = path.clone();
+            let found = tokio::task::spawn_blocking(move || stamp(&looked_at)).await.unwrap_or(None);
+            if *seen.lock().unwrap_or_else(PoisonError::into_inner) != found {
                 return Ok(Ok(()));
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -165,5 +198,40 @@ mod tests {
         assert_eq!(read(directory.path()).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         std::fs::File::create(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
         assert_eq!(read(&path).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
+    }
+
+    #[test]
+    fn a_file_that_is_written_again_at_once_has_another_stamp() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        for round in 0..20 {
+            std::fs::write(&path, "192.0.2.1\n").unwrap();
+            let seen = settled_stamp(&path);
+            std::fs::write(&path, "192.0.2.2\n").unwrap();
+            assert_ne!(stamp(&path), seen, "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_file_whose_time_was_set_back_has_another_stamp() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        std::fs::write(&path, "192.0.2.1\n").unwrap();
+        let (seen, modified) = (settled_stamp(&path), std::fs::metadata(&path).unwrap().modified().unwrap());
+        std::fs::write(&path, "192.0.2.2\n").unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        assert_eq!(stamp(&path).map(|stamp| stamp.modified), seen.map(|stamp| stamp.modified));
+        assert_ne!(stamp(&path), seen);
+    }
+
+    #[test]
+    fn only_what_was_changed_a_moment_ago_is_fresh() {
+        let at =
+            |seconds| Stamp { device: 1, inode: 1, size: 1, modified: (seconds, 0), changed: (seconds, 5_000_000) };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000) + Duration::from_millis(10);
+        assert!(at(1000).is_fresh(now));
+        for other in [999, 1001, 0, -5, i64::MAX] {
+            assert!(!at(other).is_fresh(now), "{other}");
+        }
     }
 }
