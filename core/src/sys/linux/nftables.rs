@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,26 +37,47 @@ const READINGS_AT_ONCE: usize = 50;
 const READING_PAUSE: Duration = Duration::from_millis(1);
 /// NLM_F_DUMP_INTR.
 const INTERRUPTED: u16 = 0x10;
+/// ERESTART: the transaction is of an earlier generation.
+const OVERTAKEN: i32 = 85;
 
 /// See [`NfTables`].
-pub struct Transactions(Arc<Mutex<Socket>>, u32);
+pub struct Transactions(Turns<Socket>, u32);
 
 impl Transactions {
     /// Opens the socket.
     pub fn open() -> io::Result<Self> {
         let (socket, port) = open()?;
-        Ok(Self(Arc::new(Mutex::new(socket)), port))
+        Ok(Self(Turns(Arc::new((Mutex::new(socket), AtomicBool::new(false)))), port))
     }
+}
 
+/// One works with it at a time, on a thread that may block. When this is dropped nothing waits any more and nothing is under
+/// way: a transaction must not come behind the end of who wrote it, when the core has tidied up.
+struct Turns<S>(Arc<(Mutex<S>, AtomicBool)>);
+
+impl<S: Send + 'static> Turns<S> {
     fn run<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Socket) -> io::Result<R> + Send + 'static,
+        work: impl FnOnce(&mut S) -> io::Result<R> + Send + 'static,
     ) -> BoxFuture<'static, io::Result<R>> {
-        let socket = self.0.clone();
+        let shared = self.0.clone();
         Box::pin(async move {
-            let work = move || work(&mut socket.lock().unwrap_or_else(PoisonError::into_inner));
+            let work = move || {
+                let mut held = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if shared.1.load(Ordering::Acquire) {
+                    return Err(io::Error::from_raw_os_error(libc::ECANCELED));
+                }
+                work(&mut held)
+            };
             tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
         })
+    }
+}
+
+impl<S> Drop for Turns<S> {
+    fn drop(&mut self) {
+        self.0.1.store(true, Ordering::Release);
+        drop(self.0.0.lock());
     }
 }
 
@@ -65,19 +87,21 @@ impl NfTables for Transactions {
     }
 
     fn commit(&self, batch: Vec<u8>) -> BoxFuture<'static, io::Result<Vec<Acknowledgement>>> {
-        self.run(move |socket| transact(socket, &batch))
+        self.0.run(move |socket| transact(socket, &batch))
     }
 
     fn generation(&self) -> BoxFuture<'static, io::Result<u32>> {
-        self.run(|socket| {
-            let found = ask(socket, &Query::Generation)?;
-            let id = found.into_iter().find_map(|answer| match answer {
-                Decoded::Generation(generation) => Some(generation.id),
-                _ => None,
-            });
-            id.ok_or_else(|| io::ErrorKind::InvalidData.into())
-        })
+        self.0.run(generation)
     }
+}
+
+fn generation(socket: &mut Socket) -> io::Result<u32> {
+    let found = ask(socket, &Query::Generation)?;
+    let id = found.into_iter().find_map(|answer| match answer {
+        Decoded::Generation(generation) => Some(generation.id),
+        _ => None,
+    });
+    id.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn open() -> io::Result<(Socket, u32)> {
@@ -192,13 +216,26 @@ pub fn remove_plugin_table(table: &str) -> Changed {
         netfilter::table_name(found.family, &found.name).as_deref() == Some(table)
             && found.comment.as_deref().is_some_and(|comment| comment.starts_with(MARK))
     };
-    let Some(found) = tables()?.into_iter().find(is_it) else { return Ok(()) };
-    let Some(family) = Family::from_number(found.family) else { return Ok(()) };
+    let mut result = Ok(());
+    for _ in 0..READINGS {
+        let generation = generation(&mut open()?.0)?;
+        let Some(found) = tables()?.into_iter().find(is_it) else { return Ok(()) };
+        let Some(family) = Family::from_number(found.family) else { return Ok(()) };
+        result = carry_out(removal(generation, family, &found.name));
+        if !matches!(&result, Err(refusal) if refusal.error.raw_os_error() == Some(OVERTAKEN)) {
+            break;
+        }
+    }
+    result
+}
+
+/// Removes what was seen in this generation, not another table that was given the name since.
+fn removal(generation: u32, family: Family, name: &str) -> Batch {
     let mut batch = Batch::new(Endian::NATIVE);
-    batch.begin(None);
-    batch.push(&DeleteTable { family, name: &found.name }, 0);
+    batch.begin(Some(generation));
+    batch.push(&DeleteTable { family, name }, 0);
     batch.end(0);
-    carry_out(batch)
+    batch
 }
 
 /// Sends a batch of our own making.
@@ -209,5 +246,42 @@ pub fn carry_out(batch: Batch) -> Changed {
         Some(Acknowledgement { errno, message, .. }) => {
             Err(Refusal { error: io::Error::from_raw_os_error(errno), message })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_sent_behind_the_end_of_who_wrote_it() {
+        let turns = Turns(Arc::new((Mutex::new(0), AtomicBool::new(false))));
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let (shared, done) = (turns.0.clone(), Arc::new(AtomicBool::new(false)));
+        let is_done = done.clone();
+        let first = tokio::spawn(turns.run(move |sent| {
+            begun.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            is_done.store(true, Ordering::SeqCst);
+            *sent += 1;
+            Ok(())
+        }));
+        tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+        let second = turns.run(|sent| {
+            *sent += 1;
+            Ok(())
+        });
+        tokio::task::spawn_blocking(move || drop(turns)).await.unwrap();
+        assert!(done.load(Ordering::SeqCst), "what is under way is waited for");
+        assert!(first.await.unwrap().is_ok());
+        assert_eq!(second.await.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+        assert_eq!(*shared.0.lock().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_table_is_removed_only_in_the_generation_that_it_was_seen_in() {
+        let bytes = removal(0x0102_0304, Family::Inet, "one").into_bytes().unwrap();
+        // NFNL_BATCH_GENID behind nlmsghdr and nfgenmsg.
+        assert_eq!(bytes.get(24..28), Some(&[1, 2, 3, 4][..]));
     }
 }
