@@ -15,6 +15,7 @@
 mod tests;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Core;
@@ -97,9 +98,8 @@ impl Tables {
         self.look_at = Some(now + LOOK_EVERY);
         // What cannot be read is read again soon.
         let there = kernel.plugin_tables().await.ok();
-        let is_bare = |grants: &Grants| {
-            there.as_ref().is_some_and(|there| !there.iter().any(|table| names(grants, table)))
-        };
+        let is_bare =
+            |grants: &Grants| there.as_ref().is_some_and(|there| !there.iter().any(|table| names(grants, table)));
         let bare = down.iter().filter(|(plugin, grants)| !self.guarded.contains(*plugin) && is_bare(grants));
         let bare: BTreeSet<String> = bare.map(|(plugin, _)| (*plugin).to_owned()).collect();
         if !bare.is_empty() {
@@ -150,7 +150,8 @@ impl Core {
             let state = self.supervisor.view(plugin).map(|view| &view.state);
             matches!(state, Some(State::Ready | State::Degraded(_)))
         };
-        let ready = self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), &entry.ready.as_ref()?.grants)));
+        let ready =
+            self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), &entry.ready.as_ref()?.grants)));
         ready.filter(|(name, grants)| grants.check(Access::Guard).is_ok() && !works(name)).collect()
     }
 
@@ -210,12 +211,23 @@ impl Core {
         if *before == now {
             return;
         }
-        let path = self.options.flash.join(ASKED);
         let lines: String = now.iter().map(|name| format!("{name}\n")).collect();
-        if let Err(error) = std::fs::write(&path, lines) {
-            tracing::debug!(path = %path.display(), %error, "cannot remember who asks for the guard");
+        if let Err(error) = write_whole(&self.options.flash, ASKED, &lines) {
+            let path = self.options.flash.join(ASKED);
+            tracing::warn!(path = %path.display(), %error, "cannot remember who asks for the guard");
         }
     }
+}
+
+/// Writes a file so that a power cut leaves the old one or the new one.
+fn write_whole(directory: &Path, name: &str, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let temporary = directory.join(format!(".{name}"));
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, directory.join(name))?;
+    std::fs::File::open(directory)?.sync_all()
 }
 
 /// Whether a plan names a table.

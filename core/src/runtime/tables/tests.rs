@@ -58,14 +58,12 @@ async fn a_guard_that_others_flushed_or_that_was_refused_is_put_up_again() {
     assert!(is_closed(&kernel));
 }
 
-#[tokio::test]
-async fn a_plugin_that_did_not_ask_for_the_guard_keeps_nothing_closed() {
-    let (kernel, grants) = (FakeKernel::new(), grants());
-    let mut tables = Tables::default();
-    tables.keep_closed(&kernel, &[("firewall", &grants)], Instant::now()).await;
-    assert!(is_closed(&kernel));
-    kernel.set_tables(&[]);
-    tables.unguard("firewall");
-    tables.keep_closed(&kernel, &[], Instant::now() + LOOK_EVERY).await;
-    assert!(!is_closed(&kernel));
+#[test]
+fn who_asked_is_written_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    write_whole(directory.path(), ASKED, "firewall\n").unwrap();
+    // A write that fails on its way, as on a full disk, leaves what was there.
+    std::fs::create_dir(directory.path().join(".guarded")).unwrap();
+    assert!(write_whole(directory.path(), ASKED, "").is_err());
+    assert_eq!(std::fs::read_to_string(directory.path().join(ASKED)).unwrap(), "firewall\n");
 }
