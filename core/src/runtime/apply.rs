@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::planning::{Plan, PlannedPlugin, ReadyPlugin};
-use super::{ANSWER_WITHIN, Core, News};
+use super::{ANSWER_WITHIN, Core, News, first_error};
 use crate::config::System;
 use crate::grants::{Access, Grants};
 use crate::plugin::instance::{Command, Failure};
@@ -173,7 +173,10 @@ impl Core {
             Err(Failure::Config(list)) => {
                 let Some(before) = before else { return };
                 let text = asked.render(list);
-                self.refuse(&text);
+                // Others may have changed over: only this one keeps what it had.
+                let reason = first_error(&text);
+                tracing::error!(plugin, reason, "the plugin refuses its new section, the old one stays in force");
+                self.complaint.set(&text);
                 if let Some(entry) = self.entries.get_mut(plugin) {
                     entry.ready = Some((*before).clone());
                 }

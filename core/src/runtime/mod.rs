@@ -3,9 +3,11 @@
 //! Order of start: log, kernel, control socket, plan of the whole configuration, plugins. A plan with errors
 //! ends the start before anything is touched. Order of the end: all plugins wind up together, what waits for
 //! flash is written, the socket goes. `planning` turns router.ron into a [`Plan`], `apply` moves from one plan to
-//! the next, `tables` closes the router until its firewall stands, `status` says how things stand; this file is the loop between them.
+//! the next, `complaint` keeps why one is not in force, `tables` closes the router until its firewall stands, `status` says how
+//! things stand; this file is the loop between them.
 
 mod apply;
+mod complaint;
 pub mod options;
 pub mod planning;
 mod status;
@@ -32,6 +34,7 @@ use crate::supervisor::{Action, Supervisor};
 use crate::sys::Kernel;
 use crate::sys::linux::{LinuxKernel, process};
 use apply::Entry;
+use complaint::Complaint;
 use options::Options;
 use planning::{Plan, ReadyPlugin};
 
@@ -113,7 +116,7 @@ struct Core {
     /// What router.ron names, in its order.
     order: Vec<String>,
     entries: BTreeMap<String, Entry>,
-    config_error: Option<String>,
+    complaint: Complaint,
     started: Instant,
     events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
     news: (mpsc::UnboundedSender<News>, mpsc::UnboundedReceiver<News>),
@@ -187,7 +190,7 @@ impl Core {
             instances: BTreeMap::new(),
             order: Vec::new(),
             entries: BTreeMap::new(),
-            config_error: None,
+            complaint: Complaint::default(),
             started,
             events: mpsc::unbounded_channel(),
             news: mpsc::unbounded_channel(),
@@ -304,7 +307,7 @@ impl Core {
                 if plan.has_errors() {
                     complaints
                 } else {
-                    self.config_error = None;
+                    self.complaint.clear();
                     self.close_for(&plan).await;
                     self.apply(*plan);
                     return;
@@ -319,7 +322,7 @@ impl Core {
     fn refuse(&mut self, complaints: &str) {
         let first = first_error(complaints);
         tracing::error!(reason = first, "the new configuration is refused, the old one stays in force");
-        self.config_error = Some(complaints.trim_end().to_owned());
+        self.complaint.set(complaints);
     }
 
     /// A plugin that was just started refuses its section; the reason in a line.
@@ -329,9 +332,8 @@ impl Core {
         };
         let complaints = ready.render(list);
         let reason = format!("it refused its planned section: {}", first_error(&complaints));
-        if self.config_error.as_deref() != Some(complaints.trim_end()) {
-            self.shared.logs.print(complaints.clone());
-            self.config_error = Some(complaints.trim_end().to_owned());
+        if self.complaint.set_by_start(plugin, &complaints) {
+            self.shared.logs.print(complaints);
         }
         reason
     }
@@ -390,6 +392,7 @@ impl Core {
                 self.supervisor.handle_ready(&plugin, run, now);
                 self.tables.unguard(&plugin);
                 self.tables.set_untidy();
+                self.complaint.started(&plugin);
             }
             What::Degraded(reason) => {
                 tracing::warn!(%plugin, run, reason, "plugin degraded");
@@ -493,7 +496,7 @@ impl Core {
         if !bad.is_empty() {
             text.push_str(&format!("; not usable: {}", bad.join(", ")));
         }
-        if self.config_error.is_some() {
+        if self.complaint.text().is_some() {
             text.push_str("; the last reload was refused");
         }
         let ready = !self.told_ready && named(&["starting"]).is_empty();
