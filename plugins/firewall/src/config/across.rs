@@ -1,4 +1,7 @@
 //! What no field can be wrong about alone: chains that lead in circles, what nothing uses, what nothing reaches.
+//! `across/decided.rs` looks for rules that defaults make vain.
+
+mod decided;
 
 use std::collections::HashSet;
 
@@ -18,6 +21,7 @@ pub(super) fn check(config: &Config, places: &Places, d: &mut Diagnostics) {
     for rules in lists(config) {
         unreachable(rules, d);
     }
+    decided::check(config, d);
     policies(&config.policies, d);
     open(config, places, d);
 }
