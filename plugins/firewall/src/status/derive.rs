@@ -1,6 +1,6 @@
 //! What follows from the section and its compiled form without asking the kernel.
 
-use std::collections::BTreeSet;
+use portreeve_config::Span;
 
 use super::{LINEAR_RUN, MAX_ROWS, Pair, Rule, Run, Set, Size, Status, Translation, Zone};
 use crate::config::{
@@ -49,19 +49,14 @@ fn zone(zone: &config::Zone) -> Zone {
 
 /// One more than are shown, so that it can be said that there are more.
 fn pairs(config: &Config, ruleset: &Ruleset) -> Vec<Pair> {
-    let taken: BTreeSet<&str> = lists(config)
-        .flat_map(|(_, rules)| rules)
-        .filter_map(|rule| rule.count.as_deref())
-        .chain(config.nat.iter().filter_map(|rule| rule.count.as_deref()))
-        .collect();
     let ends = || (0..config.zones.len()).map(Some).chain([None]);
     let all = ends().flat_map(|from| ends().map(move |to| (from, to)));
     let all = all.filter(|(from, to)| from.is_some() || to.is_some());
-    all.take(MAX_ROWS + 1).map(|(from, to)| pair(config, ruleset, &taken, from, to)).collect()
+    all.take(MAX_ROWS + 1).map(|(from, to)| pair(config, ruleset, from, to)).collect()
 }
 
 /// None is this machine.
-fn pair(config: &Config, ruleset: &Ruleset, taken: &BTreeSet<&str>, from: Option<usize>, to: Option<usize>) -> Pair {
+fn pair(config: &Config, ruleset: &Ruleset, from: Option<usize>, to: Option<usize>) -> Pair {
     let name = |end: Option<usize>| match end {
         None => ROUTER.to_owned(),
         Some(zone) => config.zones.get(zone).map(|zone| zone.name.clone()).unwrap_or_default(),
@@ -78,11 +73,6 @@ fn pair(config: &Config, ruleset: &Ruleset, taken: &BTreeSet<&str>, from: Option
         _ => &config.forward,
     };
     let (from, to) = (name(from), name(to));
-    // As the compiler calls it: a rule's counter of that name comes first.
-    let mut counter = format!("{from}-{to}");
-    while taken.contains(counter.as_str()) {
-        counter.push_str("-policy");
-    }
     Pair {
         policy: match policy.map(|policy| policy.action) {
             Some(PolicyAction::Accept) => "accept".to_owned(),
@@ -92,10 +82,28 @@ fn pair(config: &Config, ruleset: &Ruleset, taken: &BTreeSet<&str>, from: Option
             None => "drop".to_owned(),
         },
         by_hook: policy.is_none(),
-        counter: policy.is_some().then_some(counter).filter(|name| ruleset.counters.contains(name)),
+        counter: policy.and_then(|policy| counter_of(ruleset, &format!("{from}-{to}"), policy.span)),
         from,
         to,
     }
+}
+
+/// What a policy counts under in the chain of a pair. The chain has the pair's name, or a number behind it where that was
+/// taken: by one of the plugin's own, by that of zones whose names have dashes. None if it cannot be told which of two it is.
+fn counter_of(ruleset: &Ruleset, pair: &str, policy: Span) -> Option<String> {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_its = |name: &str| {
+        let behind = name.strip_prefix(pair);
+        behind.is_some_and(|behind| behind.is_empty() || behind.strip_prefix('.').is_some_and(is_number))
+    };
+    let chains = ruleset.chains.iter().filter(|chain| chain.base.is_none() && is_its(&chain.name));
+    let rules = chains.flat_map(|chain| chain.rules.last()).filter(|rule| rule.span == policy);
+    let mut counters = rules.flat_map(|rule| &rule.statements).filter_map(|statement| match statement {
+        Statement::Count(counter) => ruleset.counters.get(*counter),
+        _ => None,
+    });
+    let found = counters.next();
+    found.filter(|_| counters.next().is_none()).cloned()
 }
 
 const fn reason(reject: Reject) -> &'static str {

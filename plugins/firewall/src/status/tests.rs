@@ -126,6 +126,41 @@ fn a_pair_shows_its_policys_counter_also_where_a_rule_has_taken_its_name() {
 }
 
 #[test]
+fn pairs_whose_names_look_alike_do_not_show_each_others_counters() {
+    let zone = |name: &str| {
+        let mut zone = common::gateway().zones[0].clone();
+        zone.name = name.to_owned();
+        zone.interfaces = vec![config::Interface { name: format!("{name}0"), prefix: false }];
+        zone
+    };
+    let policy = |from, to, at| config::Policy {
+        from: End::Zones { zones: vec![from], router: false },
+        to: End::Zones { zones: vec![to], router: false },
+        action: config::PolicyAction::Accept,
+        log: None,
+        span: Span::new(at, at + 1),
+    };
+    let mut config = common::gateway();
+    config.zones = ["a", "b-c", "a-b", "c"].map(zone).to_vec();
+    config.rules = Vec::new();
+    config.policies = vec![policy(0, 1, 1), policy(2, 3, 2)];
+    let counters = |config: &Config| {
+        let (ruleset, _) = compile(config, &BTreeMap::new(), &[], Options::default()).unwrap();
+        let status = Status::of(config, &ruleset, SECTION);
+        let of = |from: &str, to: &str| {
+            status.pairs.iter().find(|pair| pair.from == from && pair.to == to).unwrap().counter.clone()
+        };
+        (of("a", "b-c"), of("a-b", "c"))
+    };
+    let (first, second) = counters(&config);
+    assert!(first.is_some() && second.is_some() && first != second, "{first:?} {second:?}");
+    // One policy of both: which is which is not known.
+    config.policies[0].from = End::Zones { zones: vec![0, 2], router: false };
+    config.policies[0].to = End::Zones { zones: vec![1, 3], router: false };
+    assert_eq!(counters(&config), (None, None));
+}
+
+#[test]
 fn long_runs_without_a_map_are_told() {
     let rule = |statements| crate::ruleset::Rule {
         statements,
