@@ -314,7 +314,8 @@ fn usual_state(packet: &Packet) -> u32 {
         (protocol::ICMPV6, Some((kind, _))) => match kind {
             128 | 139 => ct::NEW,
             129 | 140 => ct::ESTABLISHED,
-            1..=4 => ct::RELATED,
+            // Also numbers that mean nothing: all below 128 are taken for errors.
+            1..=127 => ct::RELATED,
             130..=136 | 143 => ct::UNTRACKED,
             _ => ct::INVALID,
         },

@@ -68,6 +68,14 @@ fn what_is_not_said_is_taken_for_granted_and_told() {
 }
 
 #[test]
+fn errors_of_icmpv6_are_of_known_connections_whatever_their_number() {
+    for (kind, state) in [(1, ct::RELATED), (100, ct::RELATED), (127, ct::RELATED), (128, ct::NEW), (200, ct::INVALID)]
+    {
+        assert_eq!(one(&format!("from=wan to=lan protocol=icmpv6 icmp={kind}")).ct_state, state, "{kind}");
+    }
+}
+
+#[test]
 fn ways_follow_from_the_zones() {
     let way = |words: &str| {
         let packet = one(&format!("{words} family=Ipv6"));
