@@ -1,6 +1,7 @@
 //! What no field can be wrong about alone: chains that lead in circles, what nothing uses, what nothing reaches.
-//! `across/decided.rs` looks for rules that defaults make vain.
+//! `across/decided.rs` looks for rules that defaults make vain, `across/absent.rs` for what packets do not have.
 
+mod absent;
 mod decided;
 
 use std::collections::HashSet;
@@ -22,6 +23,7 @@ pub(super) fn check(config: &Config, places: &Places, d: &mut Diagnostics) {
         unreachable(rules, d);
     }
     decided::check(config, d);
+    absent::check(config, d);
     policies(&config.policies, d);
     open(config, places, d);
 }
