@@ -186,9 +186,28 @@ pub(super) fn one(parsed: Parsed, line: &Line, chain: &str, role: Role, names: &
         }
         Target::Foreign { why, .. } => return vec![left_out(&parsed, line, role, plan, why)],
     }
+    if matches!(parsed.target, Target::Drop | Target::Reject(_)) && plan.family == super::Family::Ipv6 {
+        behind_ah(&parsed, plan);
+    }
     rule.comments = remarks(&parsed, line, plan);
     named(&mut rule, parsed.name.as_deref());
     spread(rule, parsed.conditions, parsed.either, line.number, chain, plan)
+}
+
+/// Says once that ip6tables finds TCP, UDP and so on behind an authentication header (RFC 4302), nf_tables does not.
+fn behind_ah(parsed: &Parsed, plan: &mut Plan) {
+    const MESSAGE: &str = "rules that stop TCP and the like do not look behind an authentication header (AH), as ip6tables did: \
+         for nf_tables such packets are of protocol ah; write (protocol: [\"ah\"], then: Drop) before them if no host uses AH";
+    let asks = |matches: &Matches| {
+        let ours = |item: &String| !["ah", "51"].contains(&item.as_str());
+        match matches.0.get(&super::plan::Field::Protocol) {
+            Some(super::plan::Value::List { negated: false, items }) => items.iter().any(ours),
+            _ => matches.0.contains_key(&super::plan::Field::Icmp),
+        }
+    };
+    if parsed.conditions.iter().any(asks) && !plan.has_said(MESSAGE) {
+        plan.info(1, MESSAGE);
+    }
 }
 
 /// Writes the text of `-m comment` as the rule's name, and as a comment if a name cannot have it.

@@ -146,6 +146,11 @@ impl Plan {
         self.note(line, Severity::Info, message.into());
     }
 
+    /// Whether this was told of some line.
+    pub fn has_said(&self, message: &str) -> bool {
+        self.notes.iter().any(|note| note.message == message)
+    }
+
     /// Tells what was not taken over; the result is the comment for its place.
     pub fn warn(&mut self, line: usize, message: impl Into<String>) -> String {
         let message = message.into();

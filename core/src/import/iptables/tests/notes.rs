@@ -127,6 +127,20 @@ fn counters_are_mentioned_once_and_rules_that_never_matched_are_left_out() {
 }
 
 #[test]
+fn what_is_stopped_is_said_once_not_to_be_stopped_behind_an_authentication_header() {
+    let said = |family, lines: &str| {
+        messages(family, &format!("*filter\n{lines}\nCOMMIT\n")).matches("authentication header").count()
+    };
+    assert_eq!(said(Family::Ipv6, "-A INPUT -p tcp --dport 22 -j DROP\n-A FORWARD -p udp -j REJECT"), 1);
+    for lines in
+        ["-A INPUT -p tcp -j ACCEPT", "-A INPUT -p ah -j DROP", "-A INPUT ! -p tcp -j DROP", "-A INPUT -j DROP"]
+    {
+        assert_eq!(said(Family::Ipv6, lines), 0, "{lines}");
+    }
+    assert_eq!(said(Family::Ipv4, "-A INPUT -p tcp --dport 22 -j DROP"), 0);
+}
+
+#[test]
 fn a_rate_for_each_source_of_ipv6_is_for_each_network() {
     let text = "*filter\n-A INPUT -m connlimit --connlimit-above 4 -j DROP\nCOMMIT\n";
     assert!(messages(Family::Ipv6, text).contains("rules:2: warning: each /64"));
