@@ -31,7 +31,7 @@ mod zones;
 use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use portreeve_config::{Diagnostic, Diagnostics, Span, Value};
+use portreeve_config::{Diagnostic, Diagnostics, Document, Span};
 
 pub use set_file::{MAX_FILE_MISTAKES, parse_set_file};
 pub use summary::summary;
@@ -646,8 +646,8 @@ impl Config {
     /// Every mistake of the section in the order of the text, warnings among them; spans count bytes of `section`.
     pub fn parse(section: &str) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut diagnostics = Diagnostics::new();
-        let value = Value::root(section, &mut diagnostics);
-        let config = value.and_then(|value| read::section(section, value, &mut diagnostics));
+        let document = Document::read(section, &mut diagnostics);
+        let config = document.and_then(|document| read::section(section, document.root(), &mut diagnostics));
         let failed = diagnostics.has_errors();
         match config {
             Some(config) if !failed => Ok((config, diagnostics.into_vec())),

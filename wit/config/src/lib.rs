@@ -26,4 +26,4 @@ pub use net::{IpPrefix, Ipv4Prefix, Ipv6Prefix, PrefixError};
 pub use pattern::{NamePattern, NamePatternError, Pattern, PatternError};
 pub use span::{Position, Span, Spanned};
 pub use suggest::did_you_mean;
-pub use value::{Fields, Value};
+pub use value::{Document, Fields, Items, Members, Value};

@@ -55,13 +55,27 @@ impl Pattern {
     /// How many literal characters it has: the measure of how specific it is.
     #[must_use]
     pub fn literals(&self) -> usize {
-        self.text.bytes().filter(|byte| *byte != b'*').count()
+        literals(&self.text)
     }
 
     /// A pattern, if the text is one.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+
+    /// Whether the text is a pattern.
+    ///
+    /// # Errors
+    /// It is none, and why.
+    pub fn check(text: &str) -> Result<(), PatternError> {
+        if matches!(text, "" | "." | "..") {
+            return Err(PatternError::NoName);
+        }
+        if let Some(found) = text.chars().find(|c| matches!(c, '/' | ':' | '?') || !c.is_ascii_graphic()) {
+            return Err(PatternError::Character(found));
+        }
+        if literals(text) > MAX_NAME || text.len() > MAX_PATTERN { Err(PatternError::TooLong) } else { Ok(()) }
     }
 
     /// Whether the interface `name` is meant.
@@ -76,6 +90,10 @@ impl Pattern {
     pub fn contains(&self, other: &Self) -> bool {
         glob(self.text.as_bytes(), other.text.as_bytes())
     }
+}
+
+fn literals(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte != b'*').count()
 }
 
 impl fmt::Display for Pattern {
@@ -173,14 +191,7 @@ impl FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
-        if matches!(text, "" | "." | "..") {
-            return Err(PatternError::NoName);
-        }
-        if let Some(found) = text.chars().find(|c| matches!(c, '/' | ':' | '?') || !c.is_ascii_graphic()) {
-            return Err(PatternError::Character(found));
-        }
-        let pattern = Self { text: text.to_owned() };
-        if pattern.literals() > MAX_NAME || text.len() > MAX_PATTERN { Err(PatternError::TooLong) } else { Ok(pattern) }
+        Self::check(text).map(|()| Self { text: text.to_owned() })
     }
 }
 

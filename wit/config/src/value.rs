@@ -3,13 +3,18 @@
 //!
 //! `ron` judges the whole text once (unless `check` sees that it is legal) and reads the leaves; `split` cuts what lies
 //! between into slices of the very text that was given, so a slice's distance from the start of the text is its span.
+//! A [`Document`] keeps what `check` has found in an `index`: its values need not be looked for again.
 
 mod check;
+mod fields;
+mod index;
+mod parts;
 mod split;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,6 +26,12 @@ use crate::duration::{self, DurationError};
 use crate::span::{Position, Span, Spanned};
 use crate::suggest::did_you_mean;
 
+use index::Node;
+use parts::{Indexed, Part};
+
+pub use fields::{Fields, unknown_field};
+pub use parts::{Items, Member, Members};
+
 /// One value of RON text: a struct, a map, a list or a leaf, not yet looked into.
 #[derive(Clone, Copy, Debug)]
 pub struct Value<'a> {
@@ -28,6 +39,38 @@ pub struct Value<'a> {
     text: &'a str,
     /// The whole text that was given to [`Value::root`].
     whole: &'a str,
+    /// This value and those within it; nothing without an index.
+    nodes: &'a [Node],
+}
+
+/// A text that is read once: for sections of megabytes. What is said about it and what its values are is what
+/// [`Value::root`] gives.
+#[derive(Debug)]
+pub struct Document<'a> {
+    text: &'a str,
+    /// Where the one value stands.
+    value: Range<usize>,
+    nodes: Vec<Node>,
+}
+
+impl<'a> Document<'a> {
+    /// Reads the text of one value. See [`Value::root`].
+    #[must_use]
+    pub fn read(text: &'a str, diagnostics: &mut Diagnostics) -> Option<Self> {
+        if let Some(nodes) = check::index(text)
+            && let Some(root) = nodes.first()
+        {
+            return Some(Self { text, value: root.range(), nodes });
+        }
+        let span = Value::root(text, diagnostics)?.span();
+        Some(Self { text, value: span.start..span.end, nodes: Vec::new() })
+    }
+
+    /// The one value.
+    #[must_use]
+    pub fn root(&self) -> Value<'_> {
+        Value { text: self.text.get(self.value.clone()).unwrap_or(""), whole: self.text, nodes: &self.nodes }
+    }
 }
 
 impl<'a> Value<'a> {
@@ -36,7 +79,7 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn root(text: &'a str, diagnostics: &mut Diagnostics) -> Option<Self> {
         if let Some(value) = check::plain(text).and_then(|range| text.get(range)) {
-            return Some(Self { text: value, whole: text });
+            return Some(Self { text: value, whole: text, nodes: &[] });
         }
         if text.trim().is_empty() {
             diagnostics.error(Span::new(0, 0), "there is nothing here");
@@ -56,7 +99,7 @@ impl<'a> Value<'a> {
             diagnostics.error(span, format!("syntax error: {}", describe(&error.code)));
             return None;
         }
-        Some(Self { text: split::only(text), whole: text })
+        Some(Self { text: split::only(text), whole: text, nodes: &[] })
     }
 
     /// Where the value stands in the text given to [`Value::root`].
@@ -90,24 +133,27 @@ impl<'a> Value<'a> {
     /// Takes a struct `(a: 1, b: 2)` or `Name(a: 1)` apart. A unit variant `Name` has no fields.
     #[must_use]
     pub fn fields(&self, diagnostics: &mut Diagnostics) -> Option<Fields<'a>> {
-        Some(Fields::new(self.members(diagnostics)?, *self))
+        Some(Fields::new(self.members(diagnostics)?.into_vec(), *self))
     }
 
     /// The fields of a struct with their names, in the order of the text: for structs that have many fields of which few
     /// are written. Who asks reports those it does not know ([`unknown_field`]).
     #[must_use]
-    pub fn members(&self, diagnostics: &mut Diagnostics) -> Option<Vec<(Spanned<&'a str>, Value<'a>)>> {
-        let after_name = self.text[self.name_length()..].trim_start();
+    pub fn members(&self, diagnostics: &mut Diagnostics) -> Option<Members<'a>> {
+        let after_name = if self.text.starts_with('(') { self.text } else { self.text[self.name_length()..].trim_start() };
         if after_name.is_empty() && self.name().is_some_and(|n| !matches!(n.value, "true" | "false")) {
-            return Some(Vec::new());
+            return Some(Members::found(Vec::new()));
         }
         if !after_name.starts_with('(') && !after_name.starts_with('/') {
             diagnostics.error(self.span(), format!("expected fields in parentheses, found {}", self.kind()));
             return None;
         }
-        let mut fields: Vec<(Spanned<&'a str>, Value<'a>)> = Vec::with_capacity(8);
+        if let Some(members) = Indexed::within(self.whole, self.nodes).and_then(Members::indexed) {
+            return Some(members);
+        }
+        let mut fields: Vec<Member<'a>> = Vec::with_capacity(8);
         let mut twice = Vec::new();
-        for part in split::parts(without_comments(after_name)) {
+        for part in self.parts(after_name) {
             let Some(name) = part.key.filter(|key| is_identifier(key)) else {
                 diagnostics.error_with_hint(
                     self.span(),
@@ -116,26 +162,29 @@ impl<'a> Value<'a> {
                 );
                 return None;
             };
-            let name = Spanned::new(name, span_in(self.whole, name));
+            let name = self.place_of(name);
             if fields.iter().any(|(seen, _)| seen.value == name.value) {
                 twice.push(name);
             } else {
-                fields.push((name, self.inner(part.value)));
+                fields.push((name, part.value));
             }
         }
         for Spanned { value: name, span } in twice {
             diagnostics.error_with_hint(span, format!("field `{name}` is given twice"), "keep one of the two");
         }
-        Some(fields)
+        Some(Members::found(fields))
     }
 
     /// The one unnamed value of `Name(value)`; `None` for anything else.
     #[must_use]
     pub fn single(&self) -> Option<Value<'a>> {
         let after_name = self.text[self.name()?.value.len()..].trim_start();
-        let mut inside = Some(without_comments(after_name)).filter(|text| text.starts_with('(')).map(split::parts)?;
+        if !after_name.starts_with(['(', '/']) {
+            return None;
+        }
+        let mut inside = self.parts(after_name);
         match (inside.next(), inside.next()) {
-            (Some(split::Part { key: None, value }), None) => Some(self.inner(value)),
+            (Some(Part { key: None, value }), None) => Some(value),
             _ => None,
         }
     }
@@ -143,15 +192,21 @@ impl<'a> Value<'a> {
     /// Takes a list `[a, b]` apart; something else is reported and gives nothing.
     #[must_use]
     pub fn list(&self, diagnostics: &mut Diagnostics) -> Vec<Value<'a>> {
+        self.items(diagnostics).collect()
+    }
+
+    /// The entries of a list one by one: for lists that are long, or many. Something else is reported and gives nothing.
+    #[must_use]
+    pub fn items(&self, diagnostics: &mut Diagnostics) -> Items<'a> {
         if self.text.starts_with('[') {
-            return split::parts(self.text).map(|part| self.inner(part.value)).collect();
+            return Items::new(self);
         }
         diagnostics.error_with_hint(
             self.span(),
             format!("expected a list, found {}", self.kind()),
             "write `[…]`, also around a single value",
         );
-        Vec::new()
+        Items::found(Vec::new())
     }
 
     /// Takes a map with string keys, `{"a": 1}`, apart; duplicate and other keys are reported.
@@ -167,7 +222,7 @@ impl<'a> Value<'a> {
         }
         let mut list: Vec<(Spanned<String>, Value<'a>)> = Vec::new();
         let mut seen = HashSet::new();
-        for part in split::parts(self.text) {
+        for part in self.parts(self.text) {
             let (Some(key), value) = (part.key, part.value) else { continue };
             let key = self.inner(key);
             let key = match key.string() {
@@ -184,7 +239,7 @@ impl<'a> Value<'a> {
                     "keep one of the two",
                 );
             } else {
-                list.push((key, self.inner(value)));
+                list.push((key, value));
             }
         }
         list
@@ -258,7 +313,11 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn string(&self) -> Option<Cow<'a, str>> {
         let plain = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        match plain.filter(|text| !text.contains(['"', '\\'])) {
+        let is_plain = |text: &&str| match self.nodes.first() {
+            Some(node) => !node.has_escapes(),
+            None => !text.contains(['"', '\\']),
+        };
+        match plain.filter(is_plain) {
             Some(text) => Some(Cow::Borrowed(text)),
             None => ron::from_str::<String>(self.text).ok().map(Cow::Owned),
         }
@@ -281,73 +340,22 @@ impl<'a> Value<'a> {
     }
 
     fn inner(&self, text: &'a str) -> Self {
-        Self { text, whole: self.whole }
+        Self { text, whole: self.whole, nodes: &[] }
+    }
+
+    /// The first of the nodes, with those within it.
+    fn indexed(whole: &'a str, nodes: &'a [Node]) -> Self {
+        let text = nodes.first().and_then(|node| whole.get(node.range())).unwrap_or("");
+        Self { text, whole, nodes }
+    }
+
+    /// `part` of the whole text and where it stands.
+    fn place_of(&self, part: &'a str) -> Spanned<&'a str> {
+        Spanned::new(part, span_in(self.whole, part))
     }
 }
 
 const DURATION_HINT: &str = "write numbers with units, largest first: w d h m s ms, such as \"1h30m\"";
-
-/// The fields of one struct while they are taken. What is left when [`Fields::finish`] is called is
-/// unknown, and reported.
-#[derive(Debug)]
-pub struct Fields<'a> {
-    fields: Vec<(Spanned<&'a str>, Value<'a>)>,
-    asked: Vec<&'static str>,
-    owner: Value<'a>,
-}
-
-impl<'a> Fields<'a> {
-    fn new(fields: Vec<(Spanned<&'a str>, Value<'a>)>, owner: Value<'a>) -> Self {
-        Self { fields, asked: Vec::new(), owner }
-    }
-
-    /// Where the whole struct stands.
-    #[must_use]
-    pub fn span(&self) -> Span {
-        self.owner.span()
-    }
-
-    /// The field `name`, if it is there.
-    pub fn take(&mut self, name: &'static str) -> Option<Value<'a>> {
-        self.asked.push(name);
-        let at = self.fields.iter().position(|(field, _)| field.value == name)?;
-        Some(self.fields.remove(at).1)
-    }
-
-    /// The field `name`; its absence is reported at the struct.
-    pub fn require(&mut self, name: &'static str, diagnostics: &mut Diagnostics) -> Option<Value<'a>> {
-        let value = self.take(name);
-        if value.is_none() {
-            let whole = self.owner.span();
-            let first_line = self.owner.text().lines().next().map_or(0, str::len);
-            diagnostics.error_with_hint(
-                Span::new(whole.start, whole.start + first_line.max(1)),
-                format!("field `{name}` is missing"),
-                format!("add `{name}: …,`"),
-            );
-        }
-        value
-    }
-
-    /// Reports every field that was not asked for.
-    pub fn finish(self, diagnostics: &mut Diagnostics) {
-        for (name, _) in &self.fields {
-            unknown_field(*name, &self.asked, diagnostics);
-        }
-    }
-}
-
-/// Reports a field that is none of `known`.
-pub fn unknown_field(name: Spanned<&str>, known: &[&str], diagnostics: &mut Diagnostics) {
-    let hint = did_you_mean(name.value, known.iter().copied())
-        .map_or_else(|| format!("known fields: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-    diagnostics.error_with_hint(name.span, format!("unknown field `{}`", name.value), hint);
-}
-
-/// From the parenthesis on. What may stand before it, or behind its other, is a comment.
-fn without_comments(text: &str) -> &str {
-    if text.starts_with('(') && text.ends_with(')') { text } else { split::only(text) }
-}
 
 fn is_identifier(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -11,8 +11,64 @@ pub(super) type Mistake = (String, String);
 
 const EXPECTED: &str = "expected an address, a prefix or a range, such as \"192.0.2.0/24\" or \"2001:db8::1\"";
 
+/// An IPv6 address of hexadecimal digits and colons: most are, and large sections are made of them. `None` for all else,
+/// also for what is none.
+pub(super) fn plain_v6(text: &str) -> Option<Ipv6Addr> {
+    const GROUPS: usize = 8;
+    let mut groups = [0u16; GROUPS];
+    // Groups so far, digits of the one that is read and its value, and how many stand before "::".
+    let (mut count, mut digits, mut group) = (0, 0, 0u16);
+    let mut gap = None;
+    let mut rest = text.as_bytes();
+    if let Some(behind) = rest.strip_prefix(b"::") {
+        (gap, rest) = (Some(0), behind);
+    }
+    let mut bytes = rest.iter();
+    while let Some(byte) = bytes.next() {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b':' if digits > 0 => {
+                *groups.get_mut(count)? = group;
+                (count, digits, group) = (count + 1, 0, 0);
+                if bytes.as_slice().first() == Some(&b':') {
+                    if gap.replace(count).is_some() {
+                        return None;
+                    }
+                    bytes.next();
+                } else if bytes.as_slice().is_empty() {
+                    return None;
+                }
+                continue;
+            }
+            _ => return None,
+        };
+        if digits == 4 {
+            return None;
+        }
+        (digits, group) = (digits + 1, group << 4 | u16::from(digit));
+    }
+    if digits > 0 {
+        *groups.get_mut(count)? = group;
+        count += 1;
+    }
+    match gap {
+        // "::" stands for one group at least.
+        Some(gap) if count < GROUPS => {
+            groups.get_mut(gap..)?.rotate_right(GROUPS - count);
+        }
+        None if count == GROUPS => {}
+        _ => return None,
+    }
+    Some(Ipv6Addr::from(groups))
+}
+
 /// An address, a prefix or a range `first-last`.
 pub(super) fn range(text: &str) -> Result<IpRange, Mistake> {
+    if let Some(address) = plain_v6(text) {
+        return Ok(IpRange::V6(address, address));
+    }
     // Files of sets have many: each is parsed as one family only.
     let address = if text.contains(':') { text.parse().map(IpAddr::V6) } else { text.parse().map(IpAddr::V4) };
     if let Ok(address) = address {
@@ -129,7 +185,13 @@ pub(super) fn ports(text: &str) -> Result<(u16, u16), Mistake> {
 
 fn number(text: &str) -> Result<u16, ()> {
     // No signs, no blanks.
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().map_err(drop) } else { Err(()) }
+    let mut number = 0u16;
+    for byte in text.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        let next = number.checked_mul(10).and_then(|tens| tens.checked_add(digit.into()));
+        number = next.filter(|_| digit < 10).ok_or(())?;
+    }
+    if text.is_empty() { Err(()) } else { Ok(number) }
 }
 
 /// A hint with the name that was probably meant.
@@ -143,10 +205,10 @@ pub(super) fn near<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Opti
 /// The name of an interface; an asterisk at the end makes it the beginning of names.
 pub(super) fn interface(text: &str) -> Result<Interface, Mistake> {
     let hint = || "expected a name such as \"wan0\", or the beginning of names such as \"ppp*\"".to_owned();
-    let pattern: Pattern = text.parse().map_err(|error: portreeve_config::PatternError| (error.to_string(), hint()))?;
+    Pattern::check(text).map_err(|error| (error.to_string(), hint()))?;
     let (name, prefix) = match text.strip_suffix('*') {
         Some(name) => (name, true),
-        None => (pattern.as_str(), false),
+        None => (text, false),
     };
     if name.contains('*') {
         return Err(("an asterisk may only stand at the end".to_owned(), hint()));

@@ -7,23 +7,39 @@ use portreeve_config::{Diagnostics, Span, Value};
 
 use super::{Limit, NamedSet, ROUTER, SetKind, leaf};
 
+/// Slots of [`Index::front`].
+const SLOTS: usize = 64;
+
 /// Names and where they are found.
-#[derive(Default)]
 pub(super) struct Index {
     at: HashMap<String, usize>,
     names: Vec<String>,
+    /// Where a name may be, by its first and last byte and its length: mostly it is, and need not be hashed.
+    front: [usize; SLOTS],
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self { at: HashMap::new(), names: Vec::new(), front: [usize::MAX; SLOTS] }
+    }
+}
+
+fn slot(name: &str) -> usize {
+    let (first, last) = (name.bytes().next().unwrap_or(0), name.bytes().next_back().unwrap_or(0));
+    (usize::from(first) * 5 + usize::from(last) + name.len() * 3) % SLOTS
 }
 
 impl Index {
     /// The next one.
     pub(super) fn push(&mut self, name: &str) {
         self.at.insert(name.to_owned(), self.names.len());
+        self.front[slot(name)] = self.names.len();
         self.names.push(name.to_owned());
     }
 
     /// Where it is; reports a name that is not there. `what` is "a zone", "a set" …
     pub(super) fn find(&self, name: &str, what: &str, span: Span, d: &mut Diagnostics) -> Option<usize> {
-        let found = self.at.get(name).copied();
+        let found = self.get(name);
         if found.is_none() {
             let message = format!("\"{}\" is not {what} of this section", super::address::shown(name));
             leaf::unknown(span, &message, name, self.names(), d);
@@ -33,7 +49,8 @@ impl Index {
 
     /// Where it is.
     pub(super) fn get(&self, name: &str) -> Option<usize> {
-        self.at.get(name).copied()
+        let near = self.front[slot(name)];
+        if self.names.get(near).is_some_and(|known| known == name) { Some(near) } else { self.at.get(name).copied() }
     }
 
     /// All.

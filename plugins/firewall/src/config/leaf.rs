@@ -1,9 +1,10 @@
 //! The small values of the section: words, texts, names, numbers, rates, marks.
 
+use core::iter::Take;
 use core::ops::RangeInclusive;
 use std::borrow::Cow;
 
-use portreeve_config::{Diagnostics, Span, Value, did_you_mean};
+use portreeve_config::{Diagnostics, Items, Span, Value, did_you_mean};
 
 use super::{Limit, Masked, Per};
 
@@ -183,12 +184,11 @@ fn hexadecimal(text: &str) -> Option<u32> {
 }
 
 /// The entries of a list, if there are not too many.
-pub(super) fn bounded<'a>(value: &Value<'a>, most: usize, what: &str, d: &mut Diagnostics) -> Vec<Value<'a>> {
-    let mut list = value.list(d);
+pub(super) fn bounded<'a>(value: &Value<'a>, most: usize, what: &str, d: &mut Diagnostics) -> Take<Items<'a>> {
+    let list = value.items(d);
     if list.len() > most {
         let message = format!("{} {what} are more than the {most} that fit", list.len());
         d.error_with_hint(value.span(), message, "write fewer");
-        list.truncate(most);
     }
-    list
+    list.take(most)
 }

@@ -4,7 +4,7 @@
 //! those of TCP and UDP. Kinds of ICMP by name are of both families unless something else of the rule says one. A rule
 //! that no packet can fit is an error.
 
-use portreeve_config::{Diagnostics, Span, Spanned, Value};
+use portreeve_config::{Diagnostics, Members, Span, Value};
 
 use super::address::{self, Mistake, family_name, near};
 use super::context::Context;
@@ -63,57 +63,56 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// One that knows its family, which other fields are read by.
-    pub(super) fn new(members: &[(Spanned<&str>, Value<'_>)], d: &mut Diagnostics) -> Self {
+    pub(super) fn new(members: &Members<'_>, d: &mut Diagnostics) -> Self {
         let mut draft = Self::default();
-        let family = members.iter().find(|(name, _)| name.value == "family");
-        draft.matches.family = family.and_then(|(_, value)| leaf::word(value, &FAMILIES, d));
+        draft.matches.family = members.get("family").and_then(|value| leaf::word(&value, &FAMILIES, d));
         draft
     }
 
     /// Takes a field; false for one of something else.
     pub(super) fn field(&mut self, name: &str, value: &Value<'a>, cx: &Context<'_>, d: &mut Diagnostics) -> bool {
         let m = &mut self.matches;
-        match name {
-            "family" => {}
-            "incoming" => {
+        match name.as_bytes() {
+            b"family" => {}
+            b"incoming" => {
                 m.incoming = list(value, "an interface", |text, _, d, span| told(address::interface(text), span, d), d)
             }
-            "outgoing" => {
+            b"outgoing" => {
                 m.outgoing = list(value, "an interface", |text, _, d, span| told(address::interface(text), span, d), d)
             }
-            "source" => m.source = addresses(value, m.family, cx, d),
-            "destination" => m.destination = addresses(value, m.family, cx, d),
-            "protocol" => m.protocol = list(value, "a protocol", |text, _, d, span| protocol(text, span, d), d),
-            "source_port" => m.source_port = ports(value, cx, d),
-            "destination_port" => m.destination_port = ports(value, cx, d),
-            "icmp" => self.icmp = Some(*value),
-            "states" | "not_states" => {
+            b"source" => m.source = addresses(value, m.family, cx, d),
+            b"destination" => m.destination = addresses(value, m.family, cx, d),
+            b"protocol" => m.protocol = list(value, "a protocol", |text, _, d, span| protocol(text, span, d), d),
+            b"source_port" => m.source_port = ports(value, cx, d),
+            b"destination_port" => m.destination_port = ports(value, cx, d),
+            b"icmp" => self.icmp = Some(*value),
+            b"states" | b"not_states" => {
                 if self.states.replace(value.span()).is_some() {
                     d.error_with_hint(value.span(), "states and not_states exclude each other", "keep one of the two");
                 }
                 m.states = states(value, d);
                 m.states_negated = name == "not_states";
             }
-            "tcp_flags" => {
+            b"tcp_flags" => {
                 m.tcp_flags = tcp_flags(value, d);
                 self.tcp_flags = Some(value.span());
             }
-            "mark" => m.mark = leaf::masked(value, d),
-            "source_mac" => {
+            b"mark" => m.mark = leaf::masked(value, d),
+            b"source_mac" => {
                 m.source_mac =
                     list(value, "a hardware address", |text, _, d, span| told(address::mac(text), span, d), d);
             }
-            "hop_limit" => m.hop_limit = hop_limit(value, d),
-            "later_fragments" => {
+            b"hop_limit" => m.hop_limit = hop_limit(value, d),
+            b"later_fragments" => {
                 m.later_fragments = leaf::flag(value, d).unwrap_or_default();
                 self.later_fragments = Some(value.span());
             }
-            "translated" => {
+            b"translated" => {
                 m.translated = leaf::flag(value, d).unwrap_or_default();
                 self.translated = Some(value.span());
             }
-            "limit" => m.limit = limit(value, d),
-            "connections" => {
+            b"limit" => m.limit = limit(value, d),
+            b"connections" => {
                 m.connections = connections(value, d);
                 self.connections = Some(value.span());
             }
@@ -277,7 +276,7 @@ pub(super) fn list<T>(
     let is_list = value.text().starts_with('[');
     let values = leaf::bounded(value, leaf::MAX_ITEMS, "entries", d);
     let mut found = List { items: Vec::with_capacity(values.len()), negated: false, span: value.span() };
-    if values.is_empty() && is_list {
+    if values.len() == 0 && is_list {
         d.error_with_hint(
             found.span,
             "nothing is in this list, so no packet fits",
@@ -285,8 +284,8 @@ pub(super) fn list<T>(
         );
     }
     let mut mixed = false;
-    for (at, value) in values.iter().enumerate() {
-        let Some(text) = leaf::text(value, what, d) else { continue };
+    for (at, value) in values.enumerate() {
+        let Some(text) = leaf::text(&value, what, d) else { continue };
         let (text, negated) = text.strip_prefix('!').map_or((&*text, false), |rest| (rest.trim_start(), true));
         if at == 0 {
             found.negated = negated;
@@ -310,6 +309,9 @@ fn addresses(value: &Value<'_>, family: Option<Family>, cx: &Context<'_>, d: &mu
 }
 
 fn address(text: &str, family: Option<Family>, cx: &Context<'_>, span: Span, d: &mut Diagnostics) -> Option<Address> {
+    if let Some(address) = address::plain_v6(text).filter(|_| family != Some(Family::V4)) {
+        return Some(Address::Range(IpRange::V6(address, address)));
+    }
     if let Some(name) = text.strip_prefix('@') {
         return cx.set(name, SetKind::Addresses, span, d).map(Address::Set);
     }
@@ -356,7 +358,7 @@ fn ports(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> List<Port>
 
 fn states(value: &Value<'_>, d: &mut Diagnostics) -> Vec<ConnState> {
     let values = leaf::bounded(value, leaf::MAX_ITEMS, "states", d);
-    if values.is_empty() && value.text().starts_with('[') {
+    if values.len() == 0 && value.text().starts_with('[') {
         d.error_with_hint(
             value.span(),
             "nothing is in this list, so no packet fits",
@@ -364,7 +366,7 @@ fn states(value: &Value<'_>, d: &mut Diagnostics) -> Vec<ConnState> {
         );
     }
     let mut found = Vec::with_capacity(values.len());
-    for state in values.iter().filter_map(|value| leaf::word(value, &STATES, d)) {
+    for state in values.filter_map(|value| leaf::word(&value, &STATES, d)) {
         if !found.contains(&state) {
             found.push(state);
         }

@@ -17,13 +17,13 @@ const MAX_RULES: usize = 10_000;
 const ACTIONS: [&str; 6] = ["Masquerade", "Source", "Destination", "Redirect", "Prefix", "Skip"];
 
 pub(super) fn read(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Vec<NatRule> {
-    leaf::bounded(value, MAX_RULES, "rules", d).iter().filter_map(|value| nat_rule(value, cx, d)).collect()
+    leaf::bounded(value, MAX_RULES, "rules", d).filter_map(|value| nat_rule(&value, cx, d)).collect()
 }
 
 fn nat_rule(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<NatRule> {
     let members = value.members(d)?;
     let span = value.span();
-    let find = |name: &str| members.iter().find(|(field, _)| field.value == name).map(|(_, value)| *value);
+    let find = |name: &str| members.get(name);
     let Some(then) = find("then") else {
         let hint = "add `then: Masquerade`, Source, Destination, Redirect, Prefix or Skip";
         let message = "the rule does not say how to translate: field `then` is missing";
@@ -33,15 +33,16 @@ fn nat_rule(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<
     let place = place(&then, find("to").or(find("outgoing")).is_some());
     let mut draft = Draft::new(&members, d);
     let (mut from, mut to, mut name, mut count) = (End::Any, End::Any, None, None);
-    for (field, value) in &members {
+    for (field, value) in members.iter() {
+        let value = &value;
         match field.value {
             "then" => {}
             "name" => name = leaf::name(value, "a rule", d),
-            "count" => count = Some(value),
+            "count" => count = Some(*value),
             "from" => from = rule::end(value, false, cx, d),
             "to" => to = rule::end(value, false, cx, d),
             other if draft.field(other, value, cx, d) => {}
-            _ => rule::unknown(*field, place, d),
+            _ => rule::unknown(field, place, d),
         }
     }
     let action = action(&then, d);
@@ -84,7 +85,7 @@ fn nat_rule(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<
     }
     wide(&action, &from, &to, &matches, &then, d);
     let called = || name.clone().unwrap_or_else(|| format!("nat-{}", cx.line(span.start)));
-    let count = count.and_then(|value| rule::count(value, called, d));
+    let count = count.and_then(|value| rule::count(&value, called, d));
     Some(NatRule { name, from, to, matches, action, count, span })
 }
 

@@ -115,7 +115,7 @@ fn hook(
 }
 
 fn policies(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Vec<Policy> {
-    leaf::bounded(value, MAX_POLICIES, "policies", d).iter().filter_map(|value| policy(value, cx, d)).collect()
+    leaf::bounded(value, MAX_POLICIES, "policies", d).filter_map(|value| policy(&value, cx, d)).collect()
 }
 
 fn policy(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<Policy> {

@@ -44,7 +44,9 @@ const LEVEL: u8 = 4;
 pub(super) fn rules(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) -> Vec<Rule> {
     let values = leaf::bounded(value, MAX_RULES, "rules", d);
     let mut rules = Vec::with_capacity(values.len());
-    rules.extend(values.iter().filter_map(|value| rule(value, place, cx, d)));
+    for value in values {
+        rules.extend(rule(&value, place, cx, d));
+    }
     rules
 }
 
@@ -57,25 +59,26 @@ fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) 
     let (mut log_value, mut count_value) = (None, None);
     let (mut set_mark, mut add_source_to, mut action) = (None, None, None);
     let mut then = None;
-    for (field, value) in &members {
-        match field.value {
-            "from" | "to" if place != Place::Rules => {
+    for (field, value) in members.iter() {
+        let value = &value;
+        match field.value.as_bytes() {
+            b"from" | b"to" if place != Place::Rules => {
                 let hint = "remove it; which interfaces a rule is about say `incoming` and `outgoing`";
                 d.error_with_hint(value.span(), format!("only rules between zones have `{}`", field.value), hint);
             }
-            "from" => from = end(value, false, cx, d),
-            "to" => to = end(value, false, cx, d),
-            "then" => {
+            b"from" => from = end(value, false, cx, d),
+            b"to" => to = end(value, false, cx, d),
+            b"then" => {
                 then = Some(value.span());
                 action = self::action(value, place, cx, d);
             }
-            "name" => name = leaf::name(value, "a rule", d),
-            "log" => log_value = Some(value),
-            "count" => count_value = Some(value),
-            "set_mark" => set_mark = leaf::masked(value, d),
-            "add_source_to" => add_source_to = dynamic_set(value, cx, d),
-            other if draft.field(other, value, cx, d) => {}
-            _ => unknown(*field, place, d),
+            b"name" => name = leaf::name(value, "a rule", d),
+            b"log" => log_value = Some(*value),
+            b"count" => count_value = Some(*value),
+            b"set_mark" => set_mark = leaf::masked(value, d),
+            b"add_source_to" => add_source_to = dynamic_set(value, cx, d),
+            _ if draft.field(field.value, value, cx, d) => {}
+            _ => unknown(field, place, d),
         }
     }
     if then.is_none() {
@@ -103,8 +106,8 @@ fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) 
         }
     }
     let called = || name.clone().unwrap_or_else(|| format!("rule-{}", cx.line(span.start)));
-    let count = count_value.and_then(|value| count(value, called, d));
-    let log = log_value.and_then(|value| log(value, called, cx, d));
+    let count = count_value.and_then(|value| count(&value, called, d));
+    let log = log_value.and_then(|value| log(&value, called, cx, d));
     Some(Rule { from, to, matches, log, count, set_mark, add_source_to, action: action?, span, name })
 }
 
@@ -134,7 +137,7 @@ pub(super) fn first_line(value: &Value<'_>) -> Span {
 /// `from` or `to`. In a policy "*" and "router" together are all zones and this machine.
 pub(super) fn end(value: &Value<'_>, policy: bool, cx: &Context<'_>, d: &mut Diagnostics) -> End {
     let values = leaf::bounded(value, MAX_ENDS, "zones", d);
-    if values.is_empty() && value.text().starts_with('[') {
+    if values.len() == 0 && value.text().starts_with('[') {
         d.error_with_hint(
             value.span(),
             "no zone is in this list, so no packet fits",
@@ -142,7 +145,8 @@ pub(super) fn end(value: &Value<'_>, policy: bool, cx: &Context<'_>, d: &mut Dia
         );
     }
     let (mut zones, mut router, mut any) = (Vec::with_capacity(values.len()), false, false);
-    for value in &values {
+    for value in values {
+        let value = &value;
         let Some(name) = leaf::text(value, "the name of a zone", d) else { continue };
         let twice = match &*name {
             "*" => core::mem::replace(&mut any, true),

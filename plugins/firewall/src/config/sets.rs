@@ -81,8 +81,8 @@ fn elements(kind: SetKind, value: &Value<'_>, d: &mut Diagnostics) -> Vec<SetEle
         SetKind::Addresses => "an address, a prefix or a range such as \"192.0.2.0/24\"",
         SetKind::Ports => "a port or a range such as \"8000-8010\"",
     };
-    for value in &values {
-        let Some(text) = leaf::text(value, expected, d) else { continue };
+    for value in values {
+        let Some(text) = leaf::text(&value, expected, d) else { continue };
         elements.extend(matches::told(set_file::element(kind, &text), value.span(), d));
     }
     elements

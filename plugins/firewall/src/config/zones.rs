@@ -68,15 +68,15 @@ fn zone(name: &Spanned<String>, value: &Value<'_>, d: &mut Diagnostics) -> (Zone
     let Some(mut fields) = value.fields(d) else { return (zone, places) };
     if let Some(value) = fields.require("interfaces", d) {
         let list = leaf::bounded(&value, MAX_INTERFACES, "interfaces", d);
-        if list.is_empty() && value.text().starts_with('[') {
+        if list.len() == 0 && value.text().starts_with('[') {
             d.error_with_hint(
                 value.span(),
                 "nothing belongs to this zone",
                 "write the names of its interfaces, or remove it",
             );
         }
-        for value in &list {
-            let Some(text) = leaf::text(value, "the name of an interface such as \"lan0\"", d) else { continue };
+        for value in list {
+            let Some(text) = leaf::text(&value, "the name of an interface such as \"lan0\"", d) else { continue };
             if let Some(interface) = matches::told(address::interface(&text), value.span(), d) {
                 zone.interfaces.push(interface);
                 places.push(value.span());
@@ -84,8 +84,8 @@ fn zone(name: &Spanned<String>, value: &Value<'_>, d: &mut Diagnostics) -> (Zone
         }
     }
     if let Some(value) = fields.take("networks") {
-        for value in &leaf::bounded(&value, leaf::MAX_ITEMS, "networks", d) {
-            let Some(text) = leaf::text(value, "a network such as \"192.168.1.0/24\"", d) else { continue };
+        for value in leaf::bounded(&value, leaf::MAX_ITEMS, "networks", d) {
+            let Some(text) = leaf::text(&value, "a network such as \"192.168.1.0/24\"", d) else { continue };
             zone.networks.extend(matches::told(address::range(&text), value.span(), d));
         }
     }

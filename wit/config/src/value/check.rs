@@ -1,54 +1,121 @@
-//! Whether a text is RON beyond doubt, in one pass over its bytes.
+//! Whether a text is RON beyond doubt, in one pass over its bytes, and where its parts stand.
 //!
 //! `ron` judges what is legal and says what is wrong, but takes long over texts of megabytes. What sections are nearly
 //! always made of is recognised here: structs, tuples, lists, maps with strings as keys, strings with plain escapes,
 //! small decimal numbers, words, line comments. Anything else gives `None`, and `ron` is asked. Nothing that `ron` refuses
 //! is accepted; a property test holds that.
+//!
+//! Who asks gets an index of all values as well, so that nothing is read twice.
 
 use core::ops::Range;
+
+use super::index::{Key, Node};
 
 /// Brackets within brackets; `ron` itself goes to 128.
 const MAX_DEPTH: usize = 100;
 /// Digits of numbers that every integer type of 32 bits and more holds.
 const MAX_DIGITS: usize = 9;
-/// Words that mean something of their own to `ron`.
-const SPECIAL: [&[u8]; 11] =
-    [b"Some", b"None", b"inf", b"inff32", b"inff64", b"NaN", b"NaNf32", b"NaNf64", b"r", b"b", b"br"];
+/// Values of one index; a text of more has none.
+const MAX_NODES: usize = 1 << 21;
+/// Bytes of text for each value that there is room for at first.
+const BYTES_PER_VALUE: usize = 10;
+
+/// Bytes of words.
+const WORD: [bool; 256] = {
+    let mut word = [false; 256];
+    let mut at: u8 = 0;
+    while at < 128 {
+        word[at as usize] = at.is_ascii_alphanumeric() || at == b'_';
+        at += 1;
+    }
+    word
+};
+
+/// Bytes that say nothing in a string.
+const TEXT: [bool; 256] = {
+    let mut text = [true; 256];
+    let mut at: u8 = 0;
+    while at < 128 {
+        text[at as usize] = !(at < 0x20 || matches!(at, b'"' | b'\\' | 0x7f));
+        at += 1;
+    }
+    text
+};
 
 /// Where the one value of `text` stands, if there is no doubt that the text is legal.
 pub fn plain(text: &str) -> Option<Range<usize>> {
-    let mut cursor = Cursor { bytes: text.as_bytes(), at: 0 };
-    cursor.blank()?;
-    let start = cursor.at;
-    cursor.value(0)?;
-    // A comment may follow.
-    let end = cursor.at;
-    cursor.blank()?;
-    (cursor.at == text.len()).then_some(start..end)
+    Cursor::<false> { bytes: text.as_bytes(), at: 0, nodes: Vec::new() }.whole()
 }
 
-struct Cursor<'a> {
+/// The values of `text`, each before those within it, if there is no doubt that the text is legal.
+pub fn index(text: &str) -> Option<Vec<Node>> {
+    // Places are kept in 32 bits.
+    u32::try_from(text.len()).ok()?;
+    let nodes = Vec::with_capacity((text.len() / BYTES_PER_VALUE).min(MAX_NODES));
+    let mut cursor = Cursor::<true> { bytes: text.as_bytes(), at: 0, nodes };
+    cursor.whole()?;
+    Some(cursor.nodes)
+}
+
+struct Cursor<'a, const INDEX: bool> {
     bytes: &'a [u8],
     at: usize,
+    nodes: Vec<Node>,
 }
 
-impl<'a> Cursor<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+impl<'a, const INDEX: bool> Cursor<'a, INDEX> {
+    fn whole(&mut self) -> Option<Range<usize>> {
+        self.blank()?;
+        let start = self.at;
+        self.value(Key::NONE, 0)?;
+        // A comment may follow.
+        let end = self.at;
+        self.blank()?;
+        (self.at == self.bytes.len()).then_some(start..end)
     }
 
-    fn eat(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+    /// A value that ends here.
+    fn leaf(&mut self, start: usize, key: Key, escapes: bool) -> Option<()> {
+        if INDEX {
+            if self.nodes.len() >= MAX_NODES {
+                return None;
+            }
+            self.nodes.push(Node::leaf(start..self.at, key, escapes));
+        }
+        Some(())
+    }
+
+    /// A value that others are in; gives its place for [`Self::close`].
+    fn open(&mut self, start: usize, key: Key) -> Option<usize> {
+        let place = self.nodes.len();
+        self.leaf(start, key, false)?;
+        Some(place)
+    }
+
+    fn close(&mut self, place: usize) {
+        let count = self.nodes.len() - place;
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.close(self.at, count);
+        }
+    }
+
+    /// 0, which is legal nowhere, at the end.
+    fn peek(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or(0)
+    }
+
+    /// On to the first byte that is not of the class.
+    fn skip(&mut self, class: &[bool; 256]) {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|byte| !class[usize::from(*byte)]).unwrap_or(rest.len());
     }
 
     /// Blanks and line comments.
     fn blank(&mut self) -> Option<()> {
         loop {
             match self.peek() {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                Some(b'/') => {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                b'/' => {
                     let rest = self.bytes.get(self.at..).filter(|rest| rest.starts_with(b"//"))?;
                     self.at += rest.iter().position(|byte| *byte == b'\n')? + 1;
                 }
@@ -58,47 +125,60 @@ impl<'a> Cursor<'a> {
     }
 
     /// Ends right behind the value.
-    fn value(&mut self, depth: usize) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string(),
-            b'0'..=b'9' => self.number(),
-            b'(' => self.parentheses(depth),
-            b'[' => self.items(b']', depth),
-            b'{' => self.map(depth),
+    fn value(&mut self, key: Key, depth: usize) -> Option<()> {
+        let start = self.at;
+        match self.peek() {
+            b'"' => {
+                let escapes = self.string()?;
+                self.leaf(start, key, escapes)
+            }
+            b'0'..=b'9' => {
+                self.number()?;
+                self.leaf(start, key, false)
+            }
+            b'(' => self.brackets(start, key, depth, Self::parentheses),
+            b'[' => self.brackets(start, key, depth, |cursor, depth| cursor.items(b']', depth)),
+            b'{' => self.brackets(start, key, depth, |cursor, depth| cursor.pairs(b'}', None, depth)),
             _ => {
                 let word = self.word()?;
-                if SPECIAL.contains(&word) {
+                // Words that mean something of their own to ron.
+                if let b"Some" | b"None" | b"inf" | b"inff32" | b"inff64" | b"NaN" | b"NaNf32" | b"NaNf64" | b"r" | b"b"
+                | b"br" = word
+                {
                     return None;
                 }
                 let behind = self.at;
                 self.blank()?;
-                if self.peek() == Some(b'(') && !matches!(word, b"true" | b"false") {
-                    return self.parentheses(depth);
+                if self.peek() == b'(' && !matches!(word, b"true" | b"false") {
+                    return self.brackets(start, key, depth, Self::parentheses);
                 }
                 self.at = behind;
-                Some(())
+                self.leaf(start, key, false)
             }
         }
     }
 
-    fn string(&mut self) -> Option<()> {
+    /// Whether it has escapes.
+    fn string(&mut self) -> Option<bool> {
         self.at += 1;
+        let mut escapes = false;
         loop {
-            match self.peek()? {
+            self.skip(&TEXT);
+            match self.peek() {
                 b'"' => break,
                 b'\\' => {
                     let escaped = self.bytes.get(self.at + 1)?;
                     if !matches!(escaped, b'"' | b'\\' | b'n' | b't' | b'r') {
                         return None;
                     }
+                    escapes = true;
                     self.at += 2;
                 }
-                0..=0x1f | 0x7f => return None,
-                _ => self.at += 1,
+                _ => return None,
             }
         }
         self.at += 1;
-        Some(())
+        Some(escapes)
     }
 
     fn number(&mut self) -> Option<()> {
@@ -113,66 +193,109 @@ impl<'a> Cursor<'a> {
     }
 
     fn word(&mut self) -> Option<&'a [u8]> {
-        let rest = self.bytes.get(self.at..)?;
-        let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-        let word = rest.get(..length)?;
+        let start = self.at;
+        self.skip(&WORD);
+        let word = self.bytes.get(start..self.at)?;
         // A lone underscore is left to ron.
         if word.first().is_none_or(u8::is_ascii_digit) || word == b"_" {
             return None;
         }
-        self.at += length;
         Some(word)
     }
 
-    fn parentheses(&mut self, depth: usize) -> Option<()> {
-        let start = self.at;
-        self.at += 1;
-        self.blank()?;
-        let named = self.word().is_some() && {
-            self.blank()?;
-            self.peek() == Some(b':')
-        };
-        self.at = start;
-        if named { self.pairs(b')', depth, |cursor| cursor.word().map(drop)) } else { self.items(b')', depth) }
-    }
-
-    fn map(&mut self, depth: usize) -> Option<()> {
-        self.pairs(b'}', depth, |cursor| (cursor.peek() == Some(b'"')).then(|| cursor.string()).flatten())
-    }
-
-    fn items(&mut self, end: u8, depth: usize) -> Option<()> {
-        self.separated(end, depth, |cursor| cursor.value(depth + 1))
-    }
-
-    fn pairs(&mut self, end: u8, depth: usize, key: impl Fn(&mut Self) -> Option<()>) -> Option<()> {
-        self.separated(end, depth, |cursor| {
-            key(cursor)?;
-            cursor.blank()?;
-            if !cursor.eat(b':') {
-                return None;
-            }
-            cursor.blank()?;
-            cursor.value(depth + 1)
-        })
-    }
-
-    /// From a bracket to its other, `end`.
-    fn separated(&mut self, end: u8, depth: usize, part: impl Fn(&mut Self) -> Option<()>) -> Option<()> {
+    /// A value with brackets, of which `inside` reads what stands behind the first.
+    fn brackets(
+        &mut self,
+        start: usize,
+        key: Key,
+        depth: usize,
+        inside: impl Fn(&mut Self, usize) -> Option<()>,
+    ) -> Option<()> {
         if depth >= MAX_DEPTH {
             return None;
         }
+        let place = self.open(start, key)?;
         self.at += 1;
-        loop {
+        inside(self, depth + 1)?;
+        self.close(place);
+        Some(())
+    }
+
+    /// A struct's or a tuple's inside: the first word and what follows it says which.
+    fn parentheses(&mut self, depth: usize) -> Option<()> {
+        self.blank()?;
+        let start = self.at;
+        if self.word().is_some() {
+            let key = Key::new(start, self.at);
             self.blank()?;
-            if self.eat(end) {
-                return Some(());
-            }
-            part(self)?;
-            self.blank()?;
-            if !self.eat(b',') {
-                return self.eat(end).then_some(());
+            if self.peek() == b':' {
+                return self.pairs(b')', Some(key), depth);
             }
         }
+        self.at = start;
+        self.items(b')', depth)
+    }
+
+    /// Up to the bracket `end`.
+    fn items(&mut self, end: u8, depth: usize) -> Option<()> {
+        loop {
+            self.blank()?;
+            if self.peek() == end {
+                break;
+            }
+            self.value(Key::NONE, depth)?;
+            if self.last(end)? {
+                break;
+            }
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    /// Up to the bracket `end`: strings before colons in a map, words in a struct, of which the first has been read.
+    fn pairs(&mut self, end: u8, mut first: Option<Key>, depth: usize) -> Option<()> {
+        let words = first.is_some();
+        loop {
+            self.blank()?;
+            let key = match first.take() {
+                Some(key) => key,
+                None if self.peek() == end => break,
+                None => {
+                    let start = self.at;
+                    if words {
+                        self.word()?;
+                    } else if self.peek() == b'"' {
+                        self.string()?;
+                    } else {
+                        return None;
+                    }
+                    Key::new(start, self.at)
+                }
+            };
+            self.blank()?;
+            if self.peek() != b':' {
+                return None;
+            }
+            self.at += 1;
+            self.blank()?;
+            self.value(key, depth)?;
+            if self.last(end)? {
+                break;
+            }
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    /// Behind a part: true before the bracket `end`, false behind a comma.
+    fn last(&mut self, end: u8) -> Option<bool> {
+        self.blank()?;
+        let found = self.peek();
+        if found == b',' {
+            self.at += 1;
+            return Some(false);
+        }
+        (found == end).then_some(true)
     }
 }
 
