@@ -140,7 +140,8 @@ impl<'a> Value<'a> {
     /// are written. Who asks reports those it does not know ([`unknown_field`]).
     #[must_use]
     pub fn members(&self, diagnostics: &mut Diagnostics) -> Option<Members<'a>> {
-        let after_name = if self.text.starts_with('(') { self.text } else { self.text[self.name_length()..].trim_start() };
+        let after_name =
+            if self.text.starts_with('(') { self.text } else { self.text[self.name_length()..].trim_start() };
         if after_name.is_empty() && self.name().is_some_and(|n| !matches!(n.value, "true" | "false")) {
             return Some(Members::found(Vec::new()));
         }
@@ -312,12 +313,17 @@ impl<'a> Value<'a> {
     /// sections are made of them.
     #[must_use]
     pub fn string(&self) -> Option<Cow<'a, str>> {
+        if let (Some(node), [b'"', .., b'"']) = (self.nodes.first(), self.text.as_bytes())
+            && !node.has_escapes()
+        {
+            return self.text.get(1..self.text.len() - 1).map(Cow::Borrowed);
+        }
+        self.string_of_text()
+    }
+
+    fn string_of_text(&self) -> Option<Cow<'a, str>> {
         let plain = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let is_plain = |text: &&str| match self.nodes.first() {
-            Some(node) => !node.has_escapes(),
-            None => !text.contains(['"', '\\']),
-        };
-        match plain.filter(is_plain) {
+        match plain.filter(|text| !text.contains(['"', '\\'])) {
             Some(text) => Some(Cow::Borrowed(text)),
             None => ron::from_str::<String>(self.text).ok().map(Cow::Owned),
         }

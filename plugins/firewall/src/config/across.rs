@@ -118,6 +118,10 @@ fn unused(config: &Config, d: &mut Diagnostics) {
         let ports = m.source_port.items.iter().chain(&m.destination_port.items);
         sets.extend(ports.filter_map(|item| if let Port::Set(set) = item { Some(*set) } else { None }));
     };
+    // Where there is nothing to use, thousands of rules need not be looked at.
+    if config.sets.is_empty() && config.chains.is_empty() {
+        return;
+    }
     for rule in lists(config).flatten() {
         of(&rule.matches);
         added.extend(rule.add_source_to);
@@ -141,10 +145,10 @@ fn unused(config: &Config, d: &mut Diagnostics) {
 }
 
 /// What comes to this rule from these ends goes no further.
-fn is_final(rule: &Rule) -> bool {
+fn is_final(rule: &Rule, everything: &Matches) -> bool {
     let ends =
         matches!(rule.action, Action::Accept | Action::Drop | Action::Reject(_) | Action::Goto(_) | Action::Return);
-    ends && rule.matches == Matches::default()
+    ends && rule.matches == *everything
 }
 
 /// Whether all that is of `part` is of `whole`.
@@ -161,6 +165,7 @@ fn covers(whole: &End, part: &End) -> bool {
 /// Of each list only the first rule is reported that nothing reaches.
 fn unreachable(rules: &[Rule], d: &mut Diagnostics) {
     let mut finals: Vec<&Rule> = Vec::new();
+    let everything = Matches::default();
     for rule in rules {
         if finals.iter().any(|last| covers(&last.from, &rule.from) && covers(&last.to, &rule.to)) {
             let start = rule.span.start;
@@ -168,7 +173,7 @@ fn unreachable(rules: &[Rule], d: &mut Diagnostics) {
             d.warning_with_hint(Span::new(start, start + 1), message, "write it before that one, or remove it");
             return;
         }
-        if finals.len() < MAX_COMPARED && is_final(rule) {
+        if finals.len() < MAX_COMPARED && is_final(rule, &everything) {
             finals.push(rule);
         }
     }

@@ -257,3 +257,53 @@ pub(super) fn shown(text: &str) -> String {
     }
     short
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_no_address_is_none() {
+        for text in [
+            "",
+            ":",
+            ":::",
+            "1:",
+            ":1",
+            "1::2::3",
+            "1:2:3:4:5:6:7:8:9",
+            "1:2:3:4:5:6:7:8::",
+            "00001::",
+            "::1.2.3.4",
+            "g::",
+        ] {
+            assert_eq!(plain_v6(text), None, "{text}");
+        }
+        for text in ["::", "::1", "1::", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8", "AbCd::0:0"] {
+            assert_eq!(plain_v6(text), text.parse().ok(), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #[test]
+        fn addresses_are_what_the_standard_library_reads(pieces in prop::collection::vec("::|:|[0-9a-fA-F]{1,5}", 0..18)) {
+            let text = pieces.concat();
+            prop_assert_eq!(plain_v6(&text), text.parse::<Ipv6Addr>().ok(), "{}", text);
+        }
+
+        #[test]
+        fn written_addresses_are_read(bits: u128, mask: u128) {
+            let address = Ipv6Addr::from(bits & mask);
+            let text = address.to_string();
+            prop_assert_eq!(plain_v6(&text), Some(address).filter(|_| !text.contains('.')));
+        }
+
+        #[test]
+        fn numbers_are_what_the_standard_library_reads(text in "[0-9]{0,7}|[-+0-9a: ]{0,3}|0{0,40}[0-9]{1,5}") {
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
+            prop_assert_eq!(number(&text).ok(), text.parse::<u16>().ok().filter(|_| digits));
+        }
+    }
+}

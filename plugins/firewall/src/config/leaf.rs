@@ -1,6 +1,5 @@
 //! The small values of the section: words, texts, names, numbers, rates, marks.
 
-use core::iter::Take;
 use core::ops::RangeInclusive;
 use std::borrow::Cow;
 
@@ -184,11 +183,12 @@ fn hexadecimal(text: &str) -> Option<u32> {
 }
 
 /// The entries of a list, if there are not too many.
-pub(super) fn bounded<'a>(value: &Value<'a>, most: usize, what: &str, d: &mut Diagnostics) -> Take<Items<'a>> {
-    let list = value.items(d);
+pub(super) fn bounded<'a>(value: &Value<'a>, most: usize, what: &str, d: &mut Diagnostics) -> Items<'a> {
+    let mut list = value.items(d);
     if list.len() > most {
         let message = format!("{} {what} are more than the {most} that fit", list.len());
         d.error_with_hint(value.span(), message, "write fewer");
+        list.truncate(most);
     }
-    list.take(most)
+    list
 }

@@ -50,9 +50,8 @@ const MAX_BURST: u32 = 1_000_000;
 const MAX_CONNECTIONS: u32 = 1_000_000;
 
 /// Matches while their fields come, in any order.
-#[derive(Default)]
-pub(super) struct Draft<'a> {
-    pub(super) matches: Matches,
+pub(super) struct Draft<'m, 'a> {
+    matches: &'m mut Matches,
     icmp: Option<Value<'a>>,
     states: Option<Span>,
     tcp_flags: Option<Span>,
@@ -61,17 +60,24 @@ pub(super) struct Draft<'a> {
     connections: Option<Span>,
 }
 
-impl<'a> Draft<'a> {
-    /// One that knows its family, which other fields are read by.
-    pub(super) fn new(members: &Members<'_>, d: &mut Diagnostics) -> Self {
-        let mut draft = Self::default();
-        draft.matches.family = members.get("family").and_then(|value| leaf::word(&value, &FAMILIES, d));
-        draft
+impl<'m, 'a> Draft<'m, 'a> {
+    /// One of `matches`, in which nothing is written yet, that knows its family, which other fields are read by.
+    pub(super) fn new(matches: &'m mut Matches, members: &Members<'_>, d: &mut Diagnostics) -> Self {
+        matches.family = members.get("family").and_then(|value| leaf::word(&value, &FAMILIES, d));
+        Self {
+            matches,
+            icmp: None,
+            states: None,
+            tcp_flags: None,
+            later_fragments: None,
+            translated: None,
+            connections: None,
+        }
     }
 
     /// Takes a field; false for one of something else.
     pub(super) fn field(&mut self, name: &str, value: &Value<'a>, cx: &Context<'_>, d: &mut Diagnostics) -> bool {
-        let m = &mut self.matches;
+        let m = &mut *self.matches;
         match name.as_bytes() {
             b"family" => {}
             b"incoming" => {
@@ -122,21 +128,20 @@ impl<'a> Draft<'a> {
     }
 
     /// Looks at all fields together.
-    pub(super) fn finish(mut self, place: Place, d: &mut Diagnostics) -> Matches {
+    pub(super) fn finish(mut self, place: Place, d: &mut Diagnostics) {
         self.ports(d);
         if let Some(value) = self.icmp {
             self.icmp(&value, d);
         }
         if let (Some(_), Some(span)) = (self.matches.tcp_flags, self.tcp_flags) {
-            only_tcp(&mut self.matches, span, "flags", d);
+            only_tcp(self.matches, span, "flags", d);
         }
         self.families(d);
         self.place(place, d);
-        self.matches
     }
 
     fn ports(&mut self, d: &mut Diagnostics) {
-        let m = &mut self.matches;
+        let m = &mut *self.matches;
         let written = [&m.source_port, &m.destination_port].into_iter().find(|list| !list.items.is_empty());
         let Some(span) = written.map(|list| list.span) else { return };
         if m.protocol.items.is_empty() {
@@ -157,7 +162,7 @@ impl<'a> Draft<'a> {
     }
 
     fn icmp(&mut self, value: &Value<'_>, d: &mut Diagnostics) {
-        let m = &mut self.matches;
+        let m = &mut *self.matches;
         for list in [&m.source_port, &m.destination_port] {
             if !list.items.is_empty() {
                 d.error_with_hint(list.span, "ICMP has no ports", "remove them, or write two rules");
@@ -180,7 +185,7 @@ impl<'a> Draft<'a> {
 
     /// Addresses, protocols and kinds must be of a family that all have.
     fn families(&self, d: &mut Diagnostics) {
-        let m = &self.matches;
+        let m = &*self.matches;
         let (source, destination) = (of_addresses(&m.source), of_addresses(&m.destination));
         if !(source.0 && destination.0 || source.1 && destination.1) {
             let message = "no packet has a source and a destination of two families";
@@ -206,7 +211,7 @@ impl<'a> Draft<'a> {
 
     /// What is not known yet, or not at all, where the rule stands.
     fn place(&self, place: Place, d: &mut Diagnostics) {
-        let m = &self.matches;
+        let m = &*self.matches;
         let incoming = (!m.incoming.items.is_empty()).then_some(m.incoming.span);
         let outgoing = (!m.outgoing.items.is_empty()).then_some(m.outgoing.span);
         let tracked = self.states.or(self.translated).or(self.connections);

@@ -31,7 +31,8 @@ fn nat_rule(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<
         return None;
     };
     let place = place(&then, find("to").or(find("outgoing")).is_some());
-    let mut draft = Draft::new(&members, d);
+    let mut matches = Matches::default();
+    let mut draft = Draft::new(&mut matches, &members, d);
     let (mut from, mut to, mut name, mut count) = (End::Any, End::Any, None, None);
     for (field, value) in members.iter() {
         let value = &value;
@@ -67,7 +68,7 @@ fn nat_rule(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<
     let has_matches = members
         .iter()
         .any(|(field, _)| matches::FIELDS.contains(&field.value) && !matches!(field.value, "family" | "outgoing"));
-    let mut matches = draft.finish(place, d);
+    draft.finish(place, d);
     let action = action?;
     family(&action, &mut matches, &then, d);
     match &action {

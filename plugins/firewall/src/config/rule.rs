@@ -5,7 +5,7 @@ use portreeve_config::{Diagnostics, Span, Spanned, Value};
 
 use super::context::Context;
 use super::matches::{self, Draft};
-use super::{Action, End, Log, MssClamp, Place, ROUTER, Reject, Rule, leaf};
+use super::{Action, End, Log, Matches, MssClamp, Place, ROUTER, Reject, Rule, leaf};
 
 /// Rules of one list.
 const MAX_RULES: usize = 100_000;
@@ -45,15 +45,17 @@ pub(super) fn rules(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut D
     let values = leaf::bounded(value, MAX_RULES, "rules", d);
     let mut rules = Vec::with_capacity(values.len());
     for value in values {
-        rules.extend(rule(&value, place, cx, d));
+        rule(&value, place, cx, &mut rules, d);
     }
     rules
 }
 
-fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) -> Option<Rule> {
-    let members = value.members(d)?;
+/// Puts the rule behind the others: it is large, and moved only once.
+fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, rules: &mut Vec<Rule>, d: &mut Diagnostics) {
+    let Some(members) = value.members(d) else { return };
     let span = value.span();
-    let mut draft = Draft::new(&members, d);
+    let mut matches = Matches::default();
+    let mut draft = Draft::new(&mut matches, &members, d);
     let mut name = None;
     let (mut from, mut to) = (End::Any, End::Any);
     let (mut log_value, mut count_value) = (None, None);
@@ -89,7 +91,7 @@ fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) 
         };
         d.error_with_hint(first_line(value), "the rule does not say what to do: field `then` is missing", hint);
     }
-    let mut matches = draft.finish(place, d);
+    draft.finish(place, d);
     if let (Some(Action::ClampMss(_)), Some(span)) = (&action, then) {
         matches::only_tcp(&mut matches, span, "a maximum segment size", d);
     }
@@ -108,7 +110,8 @@ fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) 
     let called = || name.clone().unwrap_or_else(|| format!("rule-{}", cx.line(span.start)));
     let count = count_value.and_then(|value| count(&value, called, d));
     let log = log_value.and_then(|value| log(&value, called, cx, d));
-    Some(Rule { from, to, matches, log, count, set_mark, add_source_to, action: action?, span, name })
+    let Some(action) = action else { return };
+    rules.push(Rule { from, to, matches, log, count, set_mark, add_source_to, action, span, name });
 }
 
 /// Only this machine.

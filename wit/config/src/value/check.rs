@@ -142,8 +142,8 @@ impl<'a, const INDEX: bool> Cursor<'a, INDEX> {
             _ => {
                 let word = self.word()?;
                 // Words that mean something of their own to ron.
-                if let b"Some" | b"None" | b"inf" | b"inff32" | b"inff64" | b"NaN" | b"NaNf32" | b"NaNf64" | b"r" | b"b"
-                | b"br" = word
+                if let b"Some" | b"None" | b"inf" | b"inff32" | b"inff64" | b"NaN" | b"NaNf32" | b"NaNf64" | b"r"
+                | b"b" | b"br" = word
                 {
                     return None;
                 }
@@ -300,7 +300,7 @@ impl<'a, const INDEX: bool> Cursor<'a, INDEX> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use ron::de::from_str;
     use serde::de::IgnoredAny;
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(plain(&deep(100_000)), None);
     }
 
-    fn ron_like() -> impl Strategy<Value = String> {
+    pub fn ron_like() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "(", ")", "[", "]", "{", "}", ",", ":", " ", "\n", "a", "Some", "None", "true", "r", "b", "_", "\"x\"",
             "\"\\n\"", "1", "007", "12", "-", ".", "(a: ", "[1, ", "{\"k\": ", "// c\n", "/", "#", "'", "inf", "NaN",
@@ -360,7 +360,7 @@ mod tests {
         prop::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
     }
 
-    fn legal() -> impl Strategy<Value = String> {
+    pub fn legal() -> impl Strategy<Value = String> {
         let leaf = prop::sample::select(vec!["1", "\"x, (\"", "true", "Word", "()", "_x", "4294967295", "\"\\\"\""])
             .prop_map(str::to_owned);
         leaf.prop_recursive(4, 32, 4, |inner| {

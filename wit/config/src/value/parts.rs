@@ -24,6 +24,30 @@ impl<'a> Indexed<'a> {
     pub(super) fn within(whole: &'a str, nodes: &'a [Node]) -> Option<Self> {
         nodes.split_first().map(|(_, nodes)| Self { whole, nodes })
     }
+
+    fn pop(&mut self) -> Option<&'a [Node]> {
+        let (own, rest) = self.nodes.split_at_checked(self.nodes.first()?.count())?;
+        self.nodes = rest;
+        Some(own)
+    }
+
+    fn length(mut self) -> usize {
+        let mut length = 0;
+        while self.pop().is_some() {
+            length += 1;
+        }
+        length
+    }
+
+    fn key(&self, own: &'a [Node]) -> Option<&'a str> {
+        own.first().and_then(Node::key).and_then(|range| self.whole.get(range))
+    }
+
+    fn member(&mut self) -> Option<Member<'a>> {
+        let own = self.pop()?;
+        let value = Value::indexed(self.whole, own);
+        Some((value.place_of(self.key(own)?), value))
+    }
 }
 
 impl<'a> Iterator for Indexed<'a> {
@@ -31,11 +55,8 @@ impl<'a> Iterator for Indexed<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Part<'a>> {
-        let node = self.nodes.first()?;
-        let (own, rest) = self.nodes.split_at_checked(node.count())?;
-        self.nodes = rest;
-        let key = node.key().and_then(|range| self.whole.get(range));
-        Some(Part { key, value: Value::indexed(self.whole, own) })
+        let own = self.pop()?;
+        Some(Part { key: self.key(own), value: Value::indexed(self.whole, own) })
     }
 }
 
@@ -86,13 +107,18 @@ impl<'a> Items<'a> {
     /// Those of `list`, which begins with a bracket.
     pub(super) fn new(list: &Value<'a>) -> Self {
         match Indexed::within(list.whole, list.nodes) {
-            Some(parts) => Self { kind: ItemsKind::Indexed(parts), left: parts.count() },
+            Some(parts) => Self { kind: ItemsKind::Indexed(parts), left: parts.length() },
             None => Self::found(split::parts(list.text).map(|part| list.inner(part.value)).collect()),
         }
     }
 
     pub(super) fn found(items: Vec<Value<'a>>) -> Self {
         Self { left: items.len(), kind: ItemsKind::Found(items.into_iter()) }
+    }
+
+    /// Leaves out those behind the first `most`.
+    pub fn truncate(&mut self, most: usize) {
+        self.left = self.left.min(most);
     }
 }
 
@@ -101,9 +127,9 @@ impl<'a> Iterator for Items<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
-        self.left = self.left.saturating_sub(1);
+        self.left = self.left.checked_sub(1)?;
         match &mut self.kind {
-            ItemsKind::Indexed(parts) => parts.next().map(|part| part.value),
+            ItemsKind::Indexed(parts) => parts.pop().map(|own| Value::indexed(parts.whole, own)),
             ItemsKind::Found(items) => items.next(),
         }
     }
@@ -135,13 +161,16 @@ impl<'a> Members<'a> {
     pub(super) fn indexed(parts: Indexed<'a>) -> Option<Self> {
         // Where two names share a bit, all before are looked at.
         let mut seen = 0u64;
-        for (at, part) in parts.enumerate() {
-            let name = part.key?;
-            let bit = 1 << (name.bytes().next().unwrap_or(0).wrapping_add(name.len().to_le_bytes()[0] << 2) & 63);
+        let mut rest = parts;
+        let mut at = 0;
+        while let Some(own) = rest.pop() {
+            let name = parts.key(own)?;
+            let bit = 1 << (usize::from(name.bytes().next().unwrap_or(0)).wrapping_add(name.len() << 2) & 63);
             if seen & bit != 0 && parts.take(at).any(|before| before.key == Some(name)) {
                 return None;
             }
             seen |= bit;
+            at += 1;
         }
         Some(Self { kind: MembersKind::Indexed(parts) })
     }
@@ -160,17 +189,52 @@ impl<'a> Members<'a> {
     /// The value of the field `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.iter().find(|(field, _)| field.value == name).map(|(_, value)| value)
+        match &self.kind {
+            MembersKind::Indexed(parts) => {
+                let mut rest = *parts;
+                while let Some(own) = rest.pop() {
+                    if parts.key(own) == Some(name) {
+                        return Some(Value::indexed(parts.whole, own));
+                    }
+                }
+                None
+            }
+            MembersKind::Found(found) => found.iter().find(|(field, _)| field.value == name).map(|(_, value)| *value),
+        }
     }
 
     /// All.
-    pub fn iter(&self) -> impl Iterator<Item = Member<'a>> {
-        let (indexed, found) = match &self.kind {
-            MembersKind::Indexed(parts) => (Some(*parts), None),
-            MembersKind::Found(found) => (None, Some(found)),
+    #[must_use]
+    pub fn iter(&self) -> MembersIter<'_, 'a> {
+        let kind = match &self.kind {
+            MembersKind::Indexed(parts) => IterKind::Indexed(*parts),
+            MembersKind::Found(found) => IterKind::Found(found.iter()),
         };
-        let indexed = indexed.into_iter().flatten().filter_map(|part| Some((part.value.place_of(part.key?), part.value)));
-        indexed.chain(found.into_iter().flatten().copied())
+        MembersIter { kind }
+    }
+}
+
+/// See [`Members::iter`].
+#[derive(Debug)]
+pub struct MembersIter<'m, 'a> {
+    kind: IterKind<'m, 'a>,
+}
+
+#[derive(Debug)]
+enum IterKind<'m, 'a> {
+    Indexed(Indexed<'a>),
+    Found(core::slice::Iter<'m, Member<'a>>),
+}
+
+impl<'a> Iterator for MembersIter<'_, 'a> {
+    type Item = Member<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Member<'a>> {
+        match &mut self.kind {
+            IterKind::Indexed(parts) => parts.member(),
+            IterKind::Found(found) => found.next().copied(),
+        }
     }
 }
 

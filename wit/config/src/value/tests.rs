@@ -76,7 +76,96 @@ fn a_syntax_error_has_its_place() {
     assert!(place.line == 2 || place.line == 3, "{place:?} {}", d[0].message);
 }
 
+/// Takes both apart in every way, all that is in them too: they are alike.
+fn alike(indexed: &Value<'_>, scanned: &Value<'_>, d: &mut [Diagnostics; 2]) {
+    assert_eq!((indexed.text(), indexed.span()), (scanned.text(), scanned.span()));
+    assert_eq!((indexed.name(), indexed.string()), (scanned.name(), scanned.string()));
+    let [first, second] = d;
+    let names = |members: &Option<Members<'_>>| {
+        members
+            .as_ref()
+            .map(|members| members.iter().map(|(name, _)| (name.value.to_owned(), name.span)).collect::<Vec<_>>())
+    };
+    let (members, others) = (indexed.members(first), scanned.members(second));
+    assert_eq!(names(&members), names(&others));
+    for ((name, a), (_, b)) in members.iter().flat_map(Members::iter).zip(others.iter().flat_map(Members::iter)) {
+        let found = members.as_ref().and_then(|members| members.get(name.value));
+        assert_eq!(found.map(|value| value.span()), Some(a.span()));
+        alike(&a, &b, d);
+    }
+    let [first, second] = d;
+    let (items, others) = (indexed.items(first), scanned.list(second));
+    assert_eq!(items.len(), others.len());
+    assert_eq!(items.map(|item| item.span()).collect::<Vec<_>>(), others.iter().map(Value::span).collect::<Vec<_>>());
+    for (a, b) in indexed.items(first).zip(scanned.items(second)).collect::<Vec<_>>() {
+        alike(&a, &b, d);
+    }
+    let [first, second] = d;
+    let (entries, others) = (indexed.entries(first), scanned.entries(second));
+    assert_eq!(entries.len(), others.len());
+    for ((key, a), (other, b)) in entries.iter().zip(&others) {
+        assert_eq!(key, other);
+        alike(a, b, d);
+    }
+    let (single, other) = (indexed.single(), scanned.single());
+    assert_eq!(single.is_some(), other.is_some());
+    if let (Some(a), Some(b)) = (single, other) {
+        alike(&a, &b, d);
+    }
+}
+
+/// A text read with and without an index gives the same.
+fn with_and_without_index(text: &str) {
+    let mut d = [Diagnostics::new(), Diagnostics::new()];
+    let [first, second] = &mut d;
+    let (document, scanned) = (Document::read(text, first), Value::root(text, second));
+    assert_eq!(document.is_some(), scanned.is_some(), "{text}");
+    if let (Some(document), Some(scanned)) = (document, scanned) {
+        alike(&document.root(), &scanned, &mut d);
+    }
+    let [first, second] = d;
+    assert_eq!(first.into_vec(), second.into_vec(), "{text}");
+}
+
+#[test]
+fn an_index_changes_nothing_of_what_is_found_and_said() {
+    for text in [
+        "(a: 1, b: 2, a: (c: 3), b: 4)",
+        "(aaaa: 1, \n qaaa: [1, 2,], aaaa: 3)",
+        "A(a: 1, 2)",
+        "(1, 2)",
+        "Name // why\n (x: \"y\\n\")",
+        "[Name(), Other(\"1\"), true, {\"a\\\"b\": [], \"a\\\"b\": 2, \"c\" : (d: \"e\")}]",
+        "(a: r#\"x\"#, /* c */ b: [1.5])",
+        "(a: 1 b: 2)",
+        "",
+    ] {
+        with_and_without_index(text);
+    }
+}
+
+#[test]
+fn of_a_list_that_is_cut_the_first_are_left() {
+    let mut d = Diagnostics::new();
+    for text in ["[1, 2, 3]", "[1, /* two */ 2, 3]"] {
+        let document = Document::read(text, &mut d).unwrap();
+        let mut items = document.root().items(&mut d);
+        items.truncate(2);
+        assert_eq!(items.map(|item| item.text().to_owned()).collect::<Vec<_>>(), ["1", "2"]);
+    }
+}
+
 proptest! {
+    #[test]
+    fn legal_texts_are_the_same_with_an_index(text in check::tests::legal()) {
+        with_and_without_index(&text);
+    }
+
+    #[test]
+    fn other_texts_are_the_same_with_an_index(text in check::tests::ron_like()) {
+        with_and_without_index(&text);
+    }
+
     #[test]
     fn no_text_panics(text in "[\\[\\](){}\"a-z0-9:,_./ #\\n\\\\]{0,60}") {
         let mut d = Diagnostics::new();
