@@ -210,6 +210,18 @@ impl<'a> Value<'a> {
         Items::found(Vec::new())
     }
 
+    /// The text of `["…"]` if that is easily seen: of a list of one string without escapes. `None` says nothing.
+    #[must_use]
+    pub fn only_string(&self) -> Option<Spanned<&'a str>> {
+        let [_, node] = self.nodes else { return None };
+        let inner = self.whole.get(node.range())?;
+        let [b'"', .., b'"'] = inner.as_bytes() else { return None };
+        if node.has_escapes() || !self.text.starts_with('[') {
+            return None;
+        }
+        Some(Spanned::new(inner.get(1..inner.len() - 1)?, span_in(self.whole, inner)))
+    }
+
     /// Takes a map with string keys, `{"a": 1}`, apart; duplicate and other keys are reported.
     #[must_use]
     pub fn entries(&self, diagnostics: &mut Diagnostics) -> Vec<(Spanned<String>, Value<'a>)> {

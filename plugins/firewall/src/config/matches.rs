@@ -4,7 +4,7 @@
 //! those of TCP and UDP. Kinds of ICMP by name are of both families unless something else of the rule says one. A rule
 //! that no packet can fit is an error.
 
-use portreeve_config::{Diagnostics, Members, Span, Value};
+use portreeve_config::{Diagnostics, Members, Span, Spanned, Value};
 
 use super::address::{self, Mistake, family_name, near};
 use super::context::Context;
@@ -278,6 +278,12 @@ pub(super) fn list<T>(
     mut item: impl FnMut(&str, bool, &mut Diagnostics, Span) -> Option<T>,
     d: &mut Diagnostics,
 ) -> List<T> {
+    // Nearly all lists are of one text.
+    if let Some(Spanned { value: text, span }) = value.only_string().filter(|only| !only.value.starts_with('!')) {
+        let mut found = List { items: Vec::with_capacity(1), negated: false, span: value.span() };
+        found.items.extend(item(text, false, d, span));
+        return found;
+    }
     let is_list = value.text().starts_with('[');
     let values = leaf::bounded(value, leaf::MAX_ITEMS, "entries", d);
     let mut found = List { items: Vec::with_capacity(values.len()), negated: false, span: value.span() };

@@ -45,17 +45,35 @@ pub(super) fn rules(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut D
     let values = leaf::bounded(value, MAX_RULES, "rules", d);
     let mut rules = Vec::with_capacity(values.len());
     for value in values {
-        rule(&value, place, cx, &mut rules, d);
+        // Rules are large: each is read into its place.
+        rules.push(blank(value.span()));
+        if rules.last_mut().and_then(|last| rule(&value, last, place, cx, d)).is_none() {
+            rules.pop();
+        }
     }
     rules
 }
 
-/// Puts the rule behind the others: it is large, and moved only once.
-fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, rules: &mut Vec<Rule>, d: &mut Diagnostics) {
-    let Some(members) = value.members(d) else { return };
+/// A rule of which nothing is read yet.
+fn blank(span: Span) -> Rule {
+    Rule {
+        name: None,
+        from: End::Any,
+        to: End::Any,
+        matches: Matches::default(),
+        log: None,
+        count: None,
+        set_mark: None,
+        add_source_to: None,
+        action: Action::Continue,
+        span,
+    }
+}
+
+fn rule(value: &Value<'_>, into: &mut Rule, place: Place, cx: &Context<'_>, d: &mut Diagnostics) -> Option<()> {
+    let members = value.members(d)?;
     let span = value.span();
-    let mut matches = Matches::default();
-    let mut draft = Draft::new(&mut matches, &members, d);
+    let mut draft = Draft::new(&mut into.matches, &members, d);
     let mut name = None;
     let (mut from, mut to) = (End::Any, End::Any);
     let (mut log_value, mut count_value) = (None, None);
@@ -92,8 +110,9 @@ fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, rules: &mut Vec<Rule>
         d.error_with_hint(first_line(value), "the rule does not say what to do: field `then` is missing", hint);
     }
     draft.finish(place, d);
+    let matches = &mut into.matches;
     if let (Some(Action::ClampMss(_)), Some(span)) = (&action, then) {
-        matches::only_tcp(&mut matches, span, "a maximum segment size", d);
+        matches::only_tcp(matches, span, "a maximum segment size", d);
     }
     if from == to && is_router(&from) {
         let message = "packets from this machine to itself are not looked at";
@@ -110,8 +129,10 @@ fn rule(value: &Value<'_>, place: Place, cx: &Context<'_>, rules: &mut Vec<Rule>
     let called = || name.clone().unwrap_or_else(|| format!("rule-{}", cx.line(span.start)));
     let count = count_value.and_then(|value| count(&value, called, d));
     let log = log_value.and_then(|value| log(&value, called, cx, d));
-    let Some(action) = action else { return };
-    rules.push(Rule { from, to, matches, log, count, set_mark, add_source_to, action, span, name });
+    (into.name, into.from, into.to) = (name, from, to);
+    (into.log, into.count, into.set_mark, into.add_source_to) = (log, count, set_mark, add_source_to);
+    into.action = action?;
+    Some(())
 }
 
 /// Only this machine.
@@ -137,8 +158,17 @@ pub(super) fn first_line(value: &Value<'_>) -> Span {
     Span::new(span.start, span.start + value.text().lines().next().map_or(1, str::len).max(1))
 }
 
+/// Whether a text that stands for a zone is not a zone's name.
+fn is_word(name: &str) -> bool {
+    matches!(name, ROUTER | "*")
+}
+
 /// `from` or `to`. In a policy "*" and "router" together are all zones and this machine.
 pub(super) fn end(value: &Value<'_>, policy: bool, cx: &Context<'_>, d: &mut Diagnostics) -> End {
+    // Nearly all ends are one zone.
+    if let Some(zone) = value.only_string().and_then(|only| cx.zones.get(only.value).filter(|_| !is_word(only.value))) {
+        return End::Zones { zones: vec![zone], router: false };
+    }
     let values = leaf::bounded(value, MAX_ENDS, "zones", d);
     if values.len() == 0 && value.text().starts_with('[') {
         d.error_with_hint(

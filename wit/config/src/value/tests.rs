@@ -93,6 +93,10 @@ fn alike(indexed: &Value<'_>, scanned: &Value<'_>, d: &mut [Diagnostics; 2]) {
         assert_eq!(found.map(|value| value.span()), Some(a.span()));
         alike(&a, &b, d);
     }
+    if let Some(only) = indexed.only_string() {
+        let strings: Vec<_> = scanned.list(&mut d[1]).iter().map(|item| (item.string(), item.span())).collect();
+        assert_eq!(strings, [(Some(only.value.into()), only.span)]);
+    }
     let [first, second] = d;
     let (items, others) = (indexed.items(first), scanned.list(second));
     assert_eq!(items.len(), others.len());
@@ -141,6 +145,21 @@ fn an_index_changes_nothing_of_what_is_found_and_said() {
         "",
     ] {
         with_and_without_index(text);
+    }
+}
+
+#[test]
+fn a_list_of_one_string_is_seen() {
+    let mut d = Diagnostics::new();
+    let mut only = |text| {
+        let document = Document::read(text, &mut d)?;
+        document.root().only_string().map(|only| (only.value.to_owned(), only.span))
+    };
+    assert_eq!(only(" [ \"a\", ]"), Some(("a".to_owned(), Span::new(3, 6))));
+    for text in
+        ["[]", "\"a\"", "[1]", "[\"a\", \"b\"]", "[\"\\n\"]", "[[\"a\"]]", "(\"a\")", "{\"a\": \"b\"}", "A(\"b\")"]
+    {
+        assert_eq!(only(text), None, "{text}");
     }
 }
 
