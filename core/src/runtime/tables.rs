@@ -6,8 +6,8 @@
 //! who asked is kept on flash. The guard goes when all that asked for it have been ready once. A plugin that never gets that
 //! far leaves the router closed, which is what it is for.
 //!
-//! A plugin mends its tables as long as it runs. While it does not (it crashed and waits, or starts again) they are looked at
-//! here, and the guard goes up if they are gone; it is looked at as well, others may flush all there is.
+//! A plugin mends its tables as long as it is well. While it is not (it crashed and waits, starts again, is degraded) they are
+//! looked at here, and the guard goes up if they are gone; it is looked at as well, others may flush all there is.
 //!
 //! Only [`Core::settle_tables`], awaited in the loop, takes anything away, and looks at what is wanted at that moment.
 
@@ -36,6 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Tables {
     /// Plugins that keep the router closed until they are ready.
     guarded: BTreeSet<String>,
+    /// Those of them that run degraded and lost their tables: it is enough that these are there again.
+    lost: BTreeSet<String>,
     /// The guard may be up.
     closed: bool,
     /// It could not be put up; said once.
@@ -46,6 +48,14 @@ pub(super) struct Tables {
     untidy: bool,
     /// When tables are to be looked at, or the guard is to be taken away.
     look_at: Option<Instant>,
+}
+
+/// A plugin that asked for the guard and is not well.
+struct Down<'a> {
+    name: &'a str,
+    grants: &'a Grants,
+    /// It runs all the same.
+    degraded: bool,
 }
 
 impl Tables {
@@ -62,6 +72,7 @@ impl Tables {
     /// A plugin is ready, or gone: it no longer keeps the router closed.
     pub(super) fn unguard(&mut self, plugin: &str) {
         self.guarded.remove(plugin);
+        self.lost.remove(plugin);
     }
 
     /// Puts the guard up for these plugins as well.
@@ -87,7 +98,7 @@ impl Tables {
     }
 
     /// Sees to it that what keeps the router closed is there: of plugins that are down a table, or else the guard.
-    async fn keep_closed(&mut self, kernel: &dyn Kernel, down: &[(&str, &Grants)], now: Instant) {
+    async fn keep_closed(&mut self, kernel: &dyn Kernel, down: &[Down<'_>], now: Instant) {
         if down.is_empty() && self.guarded.is_empty() {
             self.look_at = None;
             return;
@@ -98,12 +109,22 @@ impl Tables {
         self.look_at = Some(now + LOOK_EVERY);
         // What cannot be read is read again soon.
         let there = kernel.plugin_tables().await.ok();
-        let is_bare =
-            |grants: &Grants| there.as_ref().is_some_and(|there| !there.iter().any(|table| names(grants, table)));
-        let bare = down.iter().filter(|(plugin, grants)| !self.guarded.contains(*plugin) && is_bare(grants));
-        let bare: BTreeSet<String> = bare.map(|(plugin, _)| (*plugin).to_owned()).collect();
+        let mut bare = BTreeSet::new();
+        for plugin in down {
+            let Some(there) = &there else { break };
+            let filters = there.iter().any(|table| names(plugin.grants, table));
+            let guarded = self.guarded.contains(plugin.name);
+            if filters && plugin.degraded && self.lost.contains(plugin.name) {
+                self.unguard(plugin.name);
+            } else if !filters && !guarded {
+                bare.insert(plugin.name.to_owned());
+                if plugin.degraded {
+                    self.lost.insert(plugin.name.to_owned());
+                }
+            }
+        }
         if !bare.is_empty() {
-            tracing::warn!(plugins = ?bare, "the tables of these plugins are gone, and they are not up to mend them");
+            tracing::warn!(plugins = ?bare, "the tables of these plugins are gone, and they are not well enough to mend them");
         }
         let stands = there.map_or(!self.open, |there| there.iter().any(|table| table == GUARD));
         if !bare.is_empty() || (!self.guarded.is_empty() && !stands) {
@@ -144,15 +165,17 @@ impl Core {
         self.tables.close(&*shared.kernel, unprotected).await;
     }
 
-    /// Plugins that asked for the guard and do not work at present.
-    fn down(&self) -> Vec<(&str, &Grants)> {
-        let works = |plugin: &str| {
-            let state = self.supervisor.view(plugin).map(|view| &view.state);
-            matches!(state, Some(State::Ready | State::Degraded(_)))
-        };
-        let ready =
+    /// Plugins that asked for the guard and are not well at present.
+    fn down(&self) -> Vec<Down<'_>> {
+        let entries =
             self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), &entry.ready.as_ref()?.grants)));
-        ready.filter(|(name, grants)| grants.check(Access::Guard).is_ok() && !works(name)).collect()
+        let asking = entries.filter(|(_, grants)| grants.check(Access::Guard).is_ok());
+        let down = asking.filter_map(|(name, grants)| {
+            let state = self.supervisor.view(name).map(|view| &view.state);
+            let degraded = matches!(state, Some(State::Degraded(_)));
+            (state != Some(&State::Ready)).then_some(Down { name, grants, degraded })
+        });
+        down.collect()
     }
 
     /// Takes the guard away if nobody wants it any more, and removes tables that no plugin's plan names.

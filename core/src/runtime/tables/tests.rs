@@ -20,7 +20,7 @@ fn is_closed(kernel: &FakeKernel) -> bool {
 #[tokio::test]
 async fn a_plugin_that_is_down_without_its_table_closes_the_router_until_it_is_ready() {
     let (kernel, grants, mut now) = (FakeKernel::new(), grants(), Instant::now());
-    let down: &[(&str, &Grants)] = &[("firewall", &grants)];
+    let down = &[Down { name: "firewall", grants: &grants, degraded: false }];
     let mut tables = Tables::default();
     tables.keep_closed(&kernel, &[], now).await;
     assert_eq!(tables.poll_timeout(), None, "nothing is looked at while all is well");
@@ -40,6 +40,23 @@ async fn a_plugin_that_is_down_without_its_table_closes_the_router_until_it_is_r
     tables.unguard("firewall");
     tables.keep_closed(&kernel, &[], now + LOOK_EVERY * 2).await;
     assert!(tables.guarded.is_empty() && tables.poll_timeout().is_none());
+}
+
+#[tokio::test]
+async fn a_degraded_plugin_without_its_table_closes_the_router_until_the_table_is_there() {
+    let (kernel, grants, now) = (FakeKernel::new(), grants(), Instant::now());
+    let down = &[Down { name: "firewall", grants: &grants, degraded: true }];
+    let mut tables = Tables::default();
+    tables.keep_closed(&kernel, down, now).await;
+    assert!(is_closed(&kernel));
+    // It may stay degraded for another reason.
+    kernel.set_tables(&[TABLE, GUARD]);
+    tables.keep_closed(&kernel, down, now + LOOK_EVERY).await;
+    assert!(tables.guarded.is_empty());
+    // What was never ready has to be.
+    tables.close(&kernel, BTreeSet::from(["firewall".to_owned()])).await;
+    tables.keep_closed(&kernel, down, now + LOOK_EVERY * 2).await;
+    assert!(tables.guarded.contains("firewall"));
 }
 
 #[tokio::test]
