@@ -8,14 +8,16 @@
 //!
 //! Items of different families commute, so between items of both those of IPv4 are put before those of IPv6.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::Compiler;
+use super::keys::Keys;
+use super::line::{Asked, Conds, Line, Plain};
 use super::matches::Cond;
 use super::rules::Item;
-use super::value::{self, BuildStable, Span, Value, pad};
+use super::value::{self, Span, Value};
 use crate::config::Family;
-use crate::ruleset::{ChainId, Elements, Entry, KeyType, RejectWith, Rule, Selector, Set, Statement, Test, Verdict};
+use crate::ruleset::{ChainId, Elements, Entry, KeyType, Rule, Selector, Set, Statement, Test, Verdict};
 
 /// Keys that one rule with several short lists may become.
 pub const MAX_PRODUCT: usize = 64;
@@ -30,44 +32,49 @@ const LEAST_OF_MANY: usize = 16;
 impl Compiler<'_> {
     /// Appends the items to the chain.
     pub(super) fn add_items(&mut self, chain: ChainId, items: &[&Item]) {
+        let lines: Vec<Line<'_>> = items.iter().map(|item| Line::Item(item)).collect();
+        self.add_lines(chain, &lines);
+    }
+
+    /// Appends the lines to the chain.
+    pub(super) fn add_lines(&mut self, chain: ChainId, lines: &[Line<'_>]) {
         if !self.options.fold {
-            for item in items {
-                self.linear(chain, item);
+            for line in lines {
+                self.linear(chain, line);
             }
             return;
         }
         let sorted;
-        let items = if items
-            .windows(2)
-            .any(|pair| matches!(pair, [a, b] if a.family != b.family && a.family.is_some() && b.family.is_some()))
-        {
-            sorted = by_family(items);
+        let lines = if lines.windows(2).any(
+            |pair| matches!(pair, [a, b] if a.family() != b.family() && a.family().is_some() && b.family().is_some()),
+        ) {
+            sorted = by_family(lines);
             &sorted
         } else {
-            items
+            lines
         };
         let mut at = 0;
         let mut alone = Alone::default();
-        while let Some(first) = items.get(at) {
-            let rest = items.get(at..).unwrap_or_default();
+        while let Some(first) = lines.get(at) {
+            let rest = lines.get(at..).unwrap_or_default();
             let run = Run::of(rest);
             // The kernel finds sets by name in a list: thousands of small ones take longer to load than they save.
             let least = if self.sets.len() < MANY_SETS { 2 } else { LEAST_OF_MANY };
             if run.len < least {
-                alone.add(first, rest.get(1).copied());
+                alone.add(first, rest.get(1));
                 self.linear(chain, first);
                 at += 1;
                 continue;
             }
             for piece in run.pieces(rest) {
-                if piece.items.len() < least {
-                    for item in piece.items {
-                        alone.add(item, None);
-                        self.linear(chain, item);
+                if piece.lines.len() < least {
+                    for line in piece.lines {
+                        alone.add(line, None);
+                        self.linear(chain, line);
                     }
                 } else {
                     self.warn_alone(chain, &mut alone);
-                    self.verdict_map(chain, &run, piece);
+                    self.verdict_map(chain, &run, &piece);
                 }
             }
             at += run.len;
@@ -89,13 +96,25 @@ impl Compiler<'_> {
         }
     }
 
-    fn linear(&mut self, chain: ChainId, item: &Item) {
-        let mut statements = Vec::with_capacity(item.conds.len() + item.tail.len());
-        for cond in &item.conds {
-            self.cond(cond, item.family, &mut statements);
+    fn linear(&mut self, chain: ChainId, line: &Line<'_>) {
+        let conds = line.conds();
+        let mut statements = Vec::with_capacity(conds.len() + line.tail().len().max(1));
+        match &conds {
+            Conds::List(list) => {
+                for cond in *list {
+                    self.cond(cond, line.family(), &mut statements);
+                }
+            }
+            Conds::Fields(_) => statements.extend(conds.iter().filter_map(|asked| match asked {
+                Asked::Range(selector, range) => Some(Statement::Match(selector, one_range(selector, &range, false))),
+                Asked::Cond(_) => None,
+            })),
         }
-        statements.extend_from_slice(&item.tail);
-        self.push(chain, Rule { statements, label: item.label.clone(), span: item.span });
+        match line {
+            Line::Item(item) => statements.extend_from_slice(&item.tail),
+            Line::Rule(_, plain, _) => statements.push(plain.statement()),
+        }
+        self.push(chain, Rule { statements, label: line.label(), span: line.span() });
     }
 
     /// A condition as a statement.
@@ -116,29 +135,37 @@ impl Compiler<'_> {
         }
     }
 
-    fn verdict_map(&mut self, chain: ChainId, run: &Run, piece: Piece<'_>) {
-        let Some(first) = piece.items.first() else { return };
-        let family = first.family;
-        let key: Vec<Selector> = run.varying.iter().filter_map(|at| first.conds.get(*at).and_then(selector)).collect();
+    fn verdict_map(&mut self, chain: ChainId, run: &Run, piece: &Piece<'_>) {
+        let Some(first) = piece.lines.first() else { return };
+        let (family, conds) = (first.family(), first.conds());
+        let key: Vec<Selector> = run.varying.iter().filter_map(|at| selector(conds.get(*at)?)).collect();
         let types: Vec<KeyType> = key.iter().filter_map(|selector| selector.key_type(family)).collect();
-        let mut entries = Vec::with_capacity(piece.keys.len());
-        for (key, last, item) in piece.keys {
-            let Some(item) = piece.items.get(item) else { continue };
-            let Some(verdict) = self.plain_verdict(item) else { continue };
-            entries.push(Entry { key, last, verdict, span: item.span });
+        let mut entries = Vec::with_capacity(piece.owners.len());
+        for (key, owner) in piece.keys.iter().zip(&piece.owners) {
+            let Some(line) = piece.lines.get(*owner) else { continue };
+            let Some(verdict) = self.plain_verdict(line) else { continue };
+            let (key, last) = if run.ranges { key.split_at(key.len() / 2) } else { (key, [].as_slice()) };
+            let last = run.ranges.then(|| last.to_vec());
+            entries.push(Entry { key: key.to_vec(), last, verdict, span: line.span() });
         }
         if run.ranges {
             entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         }
         let mut statements = Vec::new();
-        for (at, cond) in first.conds.iter().enumerate() {
-            if !run.varying.contains(&at) {
-                self.cond(cond, family, &mut statements);
+        for (at, asked) in conds.iter().enumerate() {
+            if run.varying.contains(&at) {
+                continue;
+            }
+            match asked {
+                Asked::Range(selector, range) => {
+                    statements.push(Statement::Match(selector, one_range(selector, &range, false)));
+                }
+                Asked::Cond(cond) => self.cond(cond, family, &mut statements),
             }
         }
-        let map = self.push_map(chain, types, run.ranges, entries, first.span);
+        let map = self.push_map(chain, types, run.ranges, entries, first.span());
         statements.push(Statement::VerdictMap { key, map });
-        self.push(chain, Rule { statements, label: first.label.clone(), span: first.span });
+        self.push(chain, Rule { statements, label: first.label(), span: first.span() });
     }
 
     /// A verdict map called after its chain.
@@ -167,40 +194,40 @@ impl Compiler<'_> {
         })
     }
 
-    fn plain_verdict(&mut self, item: &Item) -> Option<Verdict> {
-        match item.tail.as_slice() {
-            [Statement::Verdict(verdict)] => Some(*verdict),
-            [Statement::Reject(RejectWith::Icmp(reject))] => Some(Verdict::Goto(self.reject_chain(*reject))),
-            _ => None,
-        }
+    fn plain_verdict(&mut self, line: &Line<'_>) -> Option<Verdict> {
+        Some(match line.plain()? {
+            Plain::Verdict(verdict) => verdict,
+            Plain::Reject(reject) => Verdict::Goto(self.reject_chain(reject)),
+        })
     }
 }
 
 /// A test of one range.
 pub fn one_range(selector: Selector, range: &Span, negated: bool) -> Test {
-    let (first, last) = (range.0.bytes().to_vec(), range.1.bytes().to_vec());
+    let first = range.0.bytes().to_vec();
+    if range.0 == range.1 {
+        return if negated { Test::NotEqual(first) } else { Test::Equal(first) };
+    }
     let name = matches!(selector, Selector::InputInterface | Selector::OutputInterface);
-    match (value::beginning(range).filter(|_| name), range.0 == range.1, negated) {
-        (_, true, false) => Test::Equal(first),
-        (_, true, true) => Test::NotEqual(first),
-        (Some(beginning), _, false) => Test::Prefix(beginning.to_vec()),
-        (Some(beginning), _, true) => Test::NotPrefix(beginning.to_vec()),
-        (None, _, false) => Test::Range(first, last),
-        (None, _, true) => Test::NotRange(first, last),
+    match (name.then(|| value::beginning(range)).flatten(), negated) {
+        (Some(beginning), false) => Test::Prefix(beginning.to_vec()),
+        (Some(beginning), true) => Test::NotPrefix(beginning.to_vec()),
+        (None, false) => Test::Range(first, range.1.bytes().to_vec()),
+        (None, true) => Test::NotRange(first, range.1.bytes().to_vec()),
     }
 }
 
 /// Of neighbours that have a family: those of IPv4 first.
-fn by_family<'a>(items: &[&'a Item]) -> Vec<&'a Item> {
-    let mut sorted = Vec::with_capacity(items.len());
-    for block in items.chunk_by(|a, b| a.family.is_some() && b.family.is_some()) {
-        sorted.extend(block.iter().filter(|item| item.family != Some(Family::V6)));
-        sorted.extend(block.iter().filter(|item| item.family == Some(Family::V6)));
+fn by_family<'a>(lines: &[Line<'a>]) -> Vec<Line<'a>> {
+    let mut sorted = Vec::with_capacity(lines.len());
+    for block in lines.chunk_by(|a, b| a.family().is_some() && b.family().is_some()) {
+        sorted.extend(block.iter().filter(|line| line.family() != Some(Family::V6)));
+        sorted.extend(block.iter().filter(|line| line.family() == Some(Family::V6)));
     }
     sorted
 }
 
-/// Items from the first on that fold.
+/// Lines from the first on that fold.
 struct Run {
     len: usize,
     /// The conditions that differ, by place.
@@ -209,30 +236,33 @@ struct Run {
     ranges: bool,
     /// Bytes of the key.
     width: usize,
-    /// `varying` before the item that is being tried.
+    /// `varying` before the line that is being tried.
     kept: Vec<usize>,
 }
 
-/// Items of a run of which no two need an order among them that a map does not keep.
+/// Lines of a run of which no two need an order among them that a map does not keep.
 struct Piece<'a> {
-    items: &'a [&'a Item],
-    /// Key, last of a range, which item.
-    keys: Vec<(Vec<u8>, Option<Vec<u8>>, usize)>,
+    lines: &'a [Line<'a>],
+    /// Keys, or first and last of ranges.
+    keys: Keys,
+    /// Of each key, which of the lines.
+    owners: Vec<usize>,
 }
 
 impl Run {
-    fn of(items: &[&Item]) -> Self {
+    fn of(lines: &[Line<'_>]) -> Self {
         let mut run = Self { len: 1, varying: Vec::new(), ranges: false, width: 0, kept: Vec::new() };
-        let Some((first, rest)) = items.split_first() else { return run };
-        if obstacle(first).is_some() {
+        let Some((first, rest)) = lines.split_first() else { return run };
+        let (conds, family) = (first.conds(), first.family());
+        if obstacle(first, &conds).is_some() {
             return run;
         }
-        for item in rest {
-            if !plain(item)
-                || item.conds.len() != first.conds.len()
-                || item.family != first.family
-                || !run.admits(first, item)
-            {
+        for line in rest {
+            if line.plain().is_none() || line.family() != family {
+                break;
+            }
+            let others = line.conds();
+            if others.len() != conds.len() || !run.admits(family, &conds, &others) {
                 break;
             }
             run.len += 1;
@@ -243,11 +273,11 @@ impl Run {
         run
     }
 
-    /// Takes the item in, if it fits.
-    fn admits(&mut self, first: &Item, item: &Item) -> bool {
+    /// Takes a line with these conditions in, if it fits.
+    fn admits(&mut self, family: Option<Family>, first: &Conds<'_>, conds: &Conds<'_>) -> bool {
         let before = self.varying.len();
-        for (at, (a, b)) in first.conds.iter().zip(&item.conds).enumerate() {
-            if !self.varying.contains(&at) && a != b {
+        for at in 0..first.len() {
+            if !self.varying.contains(&at) && !first.same(conds, at) {
                 self.varying.push(at);
             }
         }
@@ -257,8 +287,9 @@ impl Run {
         let (mut width, mut product, mut ranges) = (0, 1_usize, self.ranges);
         let mut first_product = 1_usize;
         let fits = self.varying.iter().all(|at| {
-            let (Some(a), Some(b)) = (first.conds.get(*at), item.conds.get(*at)) else { return false };
-            let (Some(of_a), Some(of_b)) = (keyable(a, first.family), keyable(b, item.family)) else { return false };
+            let (Some(of_a), Some(of_b)) = (first.keyable(*at, family), conds.keyable(*at, family)) else {
+                return false;
+            };
             width += of_b.width.next_multiple_of(4);
             product = product.saturating_mul(of_b.count);
             first_product = first_product.saturating_mul(of_a.count);
@@ -273,108 +304,134 @@ impl Run {
             self.ranges = ranges;
             self.width = width;
         }
-        // A run that ends here keeps its key: what differs only in this item is not part of it.
+        // A run that ends here keeps its key: what differs only in this line is not part of it.
         if !fits && self.varying.len() > before {
             self.varying.truncate(0);
             self.varying.extend(self.kept.iter().copied());
         } else if self.varying.len() > before {
-            self.kept = self.varying.clone();
+            self.kept.clone_from(&self.varying);
         }
         fits
     }
 
-    fn pieces<'a>(&self, items: &'a [&'a Item]) -> Vec<Piece<'a>> {
-        let items = items.get(..self.len).unwrap_or_default();
+    fn pieces<'a>(&self, lines: &'a [Line<'a>]) -> Vec<Piece<'a>> {
+        let lines = lines.get(..self.len).unwrap_or_default();
         let mut pieces = Vec::new();
         let mut start = 0;
+        let mut known: Option<Known> = None;
         let mut keys = Vec::new();
-        let mut known = Known::default();
-        if !self.ranges {
-            known.points.reserve(items.len());
-            keys.reserve(items.len());
-        }
-        for (at, item) in items.iter().enumerate() {
-            let ranges = if self.ranges { self.item_ranges(item) } else { Vec::new() };
-            let points = if self.ranges { Vec::new() } else { self.item_keys(item) };
-            if known.clashes(&points, &ranges) {
-                pieces
-                    .push(Piece { items: items.get(start..at).unwrap_or_default(), keys: core::mem::take(&mut keys) });
-                start = at;
-                known = Known::default();
+        for (at, line) in lines.iter().enumerate() {
+            let conds = line.conds();
+            keys.clear();
+            let mut ranges = Vec::new();
+            if self.ranges {
+                ranges = self.ranges_of(&conds);
+            } else {
+                self.keys_of(&conds, &mut keys);
             }
-            let returns = !matches!(item.tail.as_slice(), [Statement::Verdict(Verdict::Jump(_))]);
-            known.jumps |= !returns;
-            for key in points {
-                if let std::collections::hash_map::Entry::Vacant(vacant) = known.points.entry(key) {
-                    keys.push((vacant.key().clone(), None, at - start));
-                    vacant.insert(returns);
+            let mut found = match known.take() {
+                Some(known) if !known.clashes(lines.get(start..).unwrap_or_default(), &keys, &ranges) => known,
+                before => {
+                    if let Some(Known { keys, owners, .. }) = before {
+                        pieces.push(Piece { lines: lines.get(start..at).unwrap_or_default(), keys, owners });
+                        start = at;
+                    }
+                    // All conditions of a place are of one selector, so all keys have as many bytes as the first.
+                    let width = match ranges.first() {
+                        Some((first, _)) => first.bytes().len() * 2,
+                        None => keys.len().div_euclid(self.count_of(&conds).max(1)),
+                    };
+                    Known::new(width, lines.len() - at)
                 }
-            }
-            for (first, last) in ranges {
-                if known.containing(&(first, last)).is_none() {
-                    known.ranges.insert(first, (last, returns));
-                    keys.push((first.bytes().to_vec(), Some(last.bytes().to_vec()), at - start));
-                }
-            }
+            };
+            found.add(at - start, is_final(line), &keys, &ranges);
+            known = Some(found);
         }
-        pieces.push(Piece { items: items.get(start..).unwrap_or_default(), keys });
+        if let Some(Known { keys, owners, .. }) = known {
+            pieces.push(Piece { lines: lines.get(start..).unwrap_or_default(), keys, owners });
+        }
         pieces
     }
 
-    fn item_ranges(&self, item: &Item) -> Vec<Span> {
-        match self.varying.first().and_then(|at| item.conds.get(*at)) {
-            Some(Cond::One(_, value)) => vec![(*value, *value)],
-            Some(Cond::In { ranges, .. }) => ranges.clone(),
+    fn ranges_of(&self, conds: &Conds<'_>) -> Vec<Span> {
+        match self.varying.first().and_then(|at| conds.get(*at)) {
+            Some(Asked::Range(_, range)) => vec![range],
+            Some(Asked::Cond(Cond::In { ranges, .. })) => ranges.clone(),
             _ => Vec::new(),
         }
     }
 
-    fn item_keys(&self, item: &Item) -> Vec<Vec<u8>> {
+    /// How many keys a line with these conditions has.
+    fn count_of(&self, conds: &Conds<'_>) -> usize {
+        self.varying.iter().map(|at| conds.values(*at)).fold(1, usize::saturating_mul)
+    }
+
+    /// Appends its keys: all combinations, of which the last values change first.
+    fn keys_of(&self, conds: &Conds<'_>, keys: &mut Vec<u8>) {
         let several = self.varying.len() > 1;
-        let mut keys = vec![Vec::with_capacity(self.width)];
-        for at in &self.varying {
-            match item.conds.get(*at) {
-                Some(Cond::One(_, value)) => {
-                    for key in &mut keys {
-                        pad(key, value.bytes(), several);
-                    }
-                }
-                Some(Cond::In { ranges, .. }) => {
-                    keys = keys
-                        .iter()
-                        .flat_map(|key| {
-                            ranges.iter().map(move |(value, _)| {
-                                let mut key = key.clone();
-                                pad(&mut key, value.bytes(), several);
-                                key
-                            })
-                        })
-                        .collect();
-                }
-                _ => {}
+        let count = self.count_of(conds);
+        for number in 0..count {
+            let mut slower = count;
+            for at in &self.varying {
+                let values = conds.values(*at).max(1);
+                slower = slower.div_euclid(values).max(1);
+                conds.put(*at, number.div_euclid(slower) % values, several, keys);
             }
         }
-        keys
     }
 }
 
-/// Keys that a piece has so far, and whether their verdict is final.
-#[derive(Default)]
+/// Nothing comes back from where it leads.
+fn is_final(line: &Line<'_>) -> bool {
+    !matches!(line.plain(), Some(Plain::Verdict(Verdict::Jump(_))))
+}
+
+/// Keys that a piece has so far, and of which of its lines.
 struct Known {
-    points: HashMap<Vec<u8>, bool, BuildStable>,
-    /// One of them is not.
+    keys: Keys,
+    owners: Vec<usize>,
+    /// The verdict of one of them is not final.
     jumps: bool,
+    /// Last of a range by its first, and whether its verdict is final.
     ranges: BTreeMap<Value, (Value, bool)>,
 }
 
 impl Known {
-    /// The item may not go into the same map.
-    fn clashes(&self, points: &[Vec<u8>], ranges: &[Span]) -> bool {
-        self.jumps && points.iter().any(|key| self.points.get(key) == Some(&false))
+    fn new(width: usize, count: usize) -> Self {
+        let owners = Vec::with_capacity(count);
+        Self { keys: Keys::new(width, count), owners, jumps: false, ranges: BTreeMap::new() }
+    }
+
+    /// What has these may not go into the same map.
+    fn clashes(&self, lines: &[Line<'_>], keys: &[u8], ranges: &[Span]) -> bool {
+        let owner = |key: &[u8]| self.owners.get(self.keys.find(key)?).and_then(|owner| lines.get(*owner));
+        self.jumps && self.each(keys).any(|key| owner(key).is_some_and(|line| !is_final(line)))
             || ranges.iter().any(|range| match self.containing(range) {
                 Some(is_final) => !is_final,
                 None => self.ranges.range(..=range.1).next_back().is_some_and(|(_, (last, _))| *last >= range.0),
             })
+    }
+
+    fn each<'a>(&self, keys: &'a [u8]) -> core::slice::ChunksExact<'a, u8> {
+        keys.chunks_exact(self.keys.width())
+    }
+
+    /// Takes in what is not there yet.
+    fn add(&mut self, owner: usize, is_final: bool, keys: &[u8], ranges: &[Span]) {
+        self.jumps |= !is_final;
+        for key in self.each(keys) {
+            if self.keys.insert(key) {
+                self.owners.push(owner);
+            }
+        }
+        for (first, last) in ranges {
+            if self.containing(&(*first, *last)).is_none() {
+                self.ranges.insert(*first, (*last, is_final));
+                if self.keys.insert(&[first.bytes(), last.bytes()].concat()) {
+                    self.owners.push(owner);
+                }
+            }
+        }
     }
 
     /// A range that has all of this one: whether its verdict is final.
@@ -384,39 +441,18 @@ impl Known {
     }
 }
 
-struct Keyable {
-    selector: Selector,
-    width: usize,
-    count: usize,
-    ranges: bool,
-}
-
-/// What a condition is as part of a key, if it can be.
-fn keyable(cond: &Cond, family: Option<Family>) -> Option<Keyable> {
-    let (selector, count, ranges) = match cond {
-        Cond::One(selector, _) => (*selector, 1, false),
-        Cond::In { selector, ranges, negated: false } => (*selector, ranges.len(), !value::are_points(ranges)),
-        _ => return None,
-    };
-    let width = selector.key_type(family)?.width();
-    Some(Keyable { selector, width, count, ranges })
-}
-
-fn selector(cond: &Cond) -> Option<Selector> {
-    match cond {
-        Cond::One(selector, _) | Cond::In { selector, .. } | Cond::Set { selector, .. } => Some(*selector),
-        Cond::Other(_) => None,
+fn selector(asked: Asked<'_>) -> Option<Selector> {
+    match asked {
+        Asked::Range(selector, _) => Some(selector),
+        Asked::Cond(Cond::One(selector, _) | Cond::In { selector, .. } | Cond::Set { selector, .. }) => Some(*selector),
+        Asked::Cond(Cond::Other(_)) => None,
     }
 }
 
-fn plain(item: &Item) -> bool {
-    matches!(item.tail.as_slice(), [Statement::Verdict(_) | Statement::Reject(RejectWith::Icmp(_))])
-}
-
-/// Why the item cannot be in a map, whatever its neighbours are.
-fn obstacle(item: &Item) -> Option<&'static str> {
-    if !plain(item) {
-        return Some(match item.tail.first() {
+/// Why the line cannot be in a map, whatever its neighbours are.
+fn obstacle(line: &Line<'_>, conds: &Conds<'_>) -> Option<&'static str> {
+    if line.plain().is_none() {
+        return Some(match line.tail().first() {
             Some(Statement::Log { .. }) => "they log",
             Some(Statement::Count(_)) => "they count",
             Some(Statement::Limit(_) | Statement::LimitEach { .. }) => "they have limits",
@@ -426,31 +462,33 @@ fn obstacle(item: &Item) -> Option<&'static str> {
             _ => "they do more than give a verdict",
         });
     }
-    (!item.conds.iter().any(|cond| keyable(cond, item.family).is_some())).then(|| why_fixed(item))
+    let family = line.family();
+    (!(0..conds.len()).any(|at| conds.keyable(at, family).is_some())).then(|| why_fixed(conds))
 }
 
-/// Why the item is in no map with the next.
-fn why_fixed(item: &Item) -> &'static str {
-    item.conds
+/// Why a line is in no map with the next.
+fn why_fixed(conds: &Conds<'_>) -> &'static str {
+    conds
         .iter()
-        .find_map(|cond| match cond {
-            Cond::Set { .. } => Some("each looks into a set"),
-            Cond::In { negated: true, .. } => Some("they have negations"),
-            Cond::In { selector: Selector::InputInterface | Selector::OutputInterface, ranges, .. }
-                if !value::are_points(ranges) =>
-            {
-                Some("they have interfaces with an asterisk")
-            }
-            Cond::In { ranges, .. } if !value::are_points(ranges) => {
-                Some("they have ranges or prefixes among other things that differ")
-            }
-            Cond::In { ranges, .. } if ranges.len() > MAX_PRODUCT => Some("they have long lists"),
-            Cond::Other(Statement::Match(Selector::TcpFlags, _)) => Some("they ask for TCP's flags"),
-            Cond::Other(Statement::Match(_, Test::Masked { .. })) => Some("they have masks"),
-            Cond::Other(Statement::Match(Selector::CtState, _)) => Some("they ask for different states"),
-            _ => None,
+        .find_map(|asked| match asked {
+            Asked::Cond(Cond::Set { .. }) => Some("each looks into a set"),
+            Asked::Cond(Cond::In { negated: true, .. }) => Some("they have negations"),
+            Asked::Range(selector, range) => (range.0 != range.1).then(|| why_range(selector)),
+            Asked::Cond(Cond::In { selector, ranges, .. }) if !value::are_points(ranges) => Some(why_range(*selector)),
+            Asked::Cond(Cond::In { ranges, .. }) if ranges.len() > MAX_PRODUCT => Some("they have long lists"),
+            Asked::Cond(Cond::Other(Statement::Match(Selector::TcpFlags, _))) => Some("they ask for TCP's flags"),
+            Asked::Cond(Cond::Other(Statement::Match(_, Test::Masked { .. }))) => Some("they have masks"),
+            Asked::Cond(Cond::Other(Statement::Match(Selector::CtState, _))) => Some("they ask for different states"),
+            Asked::Cond(_) => None,
         })
         .unwrap_or("they do not ask the same of a packet")
+}
+
+const fn why_range(selector: Selector) -> &'static str {
+    match selector {
+        Selector::InputInterface | Selector::OutputInterface => "they have interfaces with an asterisk",
+        _ => "they have ranges or prefixes among other things that differ",
+    }
 }
 
 /// Rules in a row that did not fold.
@@ -461,17 +499,18 @@ struct Alone {
 }
 
 impl Alone {
-    fn add(&mut self, item: &Item, next: Option<&Item>) {
+    fn add(&mut self, line: &Line<'_>, next: Option<&Line<'_>>) {
         self.count += 1;
         if self.first.is_none() {
-            let next =
-                next.filter(|next| obstacle(item).is_none() && plain(next) && next.conds.len() != item.conds.len());
-            let reason = if next.is_some() {
-                "they do not ask the same of a packet"
-            } else {
-                obstacle(item).unwrap_or_else(|| why_fixed(item))
+            let conds = line.conds();
+            let obstacle = obstacle(line, &conds);
+            let differs = next.is_some_and(|next| next.plain().is_some() && next.conds().len() != conds.len());
+            let reason = match obstacle {
+                None if differs => "they do not ask the same of a packet",
+                None => why_fixed(&conds),
+                Some(reason) => reason,
             };
-            self.first = Some((item.span, reason));
+            self.first = Some((line.span(), reason));
         }
     }
 }

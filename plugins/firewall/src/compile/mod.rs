@@ -19,6 +19,8 @@ mod check;
 mod defaults;
 mod fold;
 mod hooks;
+mod keys;
+mod line;
 mod matches;
 mod nat;
 mod pairs;
@@ -81,27 +83,7 @@ pub fn compile(
     devices: &[String],
     options: Options,
 ) -> Result<(Ruleset, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut compiler = Compiler {
-        config,
-        options,
-        diagnostics: Diagnostics::new(),
-        counters: Vec::new(),
-        counter_ids: BTreeMap::new(),
-        sets: Vec::new(),
-        chains: Vec::new(),
-        flowtable: None,
-        named: Vec::new(),
-        anonymous: HashMap::default(),
-        names: BTreeSet::new(),
-        repeated: BTreeMap::new(),
-        rejects: Vec::new(),
-        related: None,
-        unroutable: None,
-        embedded: None,
-        zones: Vec::new(),
-        users: Vec::new(),
-        bases: 0,
-    };
+    let mut compiler = Compiler::new(config, options);
     if compiler.cycles() {
         return Err(compiler.diagnostics.into_vec());
     }
@@ -146,6 +128,32 @@ struct Compiler<'a> {
     users: Vec<ChainId>,
     /// How many chains, from the first, are base chains.
     bases: usize,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(config: &'a Config, options: Options) -> Self {
+        Self {
+            config,
+            options,
+            diagnostics: Diagnostics::new(),
+            counters: Vec::new(),
+            counter_ids: BTreeMap::new(),
+            sets: Vec::new(),
+            chains: Vec::new(),
+            flowtable: None,
+            named: Vec::new(),
+            anonymous: HashMap::default(),
+            names: BTreeSet::new(),
+            repeated: BTreeMap::new(),
+            rejects: Vec::new(),
+            related: None,
+            unroutable: None,
+            embedded: None,
+            zones: Vec::new(),
+            users: Vec::new(),
+            bases: 0,
+        }
+    }
 }
 
 impl Compiler<'_> {

@@ -11,7 +11,8 @@
 use std::collections::BTreeMap;
 
 use super::Compiler;
-use super::rules::{Item, logging};
+use super::line::Made;
+use super::rules::logging;
 use crate::config::{self, Action, End, MssClamp, PolicyAction, ROUTER};
 use crate::ruleset::{ChainId, Entry, KeyType, Label, RejectWith, Rule, Selector, Statement, Verdict};
 
@@ -96,11 +97,11 @@ impl Compiler<'_> {
                 }
             }
         }
-        let items: Vec<Vec<Item>> = config
+        let made: Vec<Made> = config
             .rules
             .iter()
             .zip(&uses)
-            .map(|(rule, uses)| if *uses == 0 { Vec::new() } else { self.items(rule, *uses > 1) })
+            .map(|(rule, uses)| if *uses == 0 { Made::Items(Vec::new()) } else { self.make(rule, *uses > 1) })
             .collect();
 
         let mut found = Pairs::default();
@@ -134,7 +135,7 @@ impl Compiler<'_> {
                 policy => {
                     let name = format!("{}-{}", self.name_of(pair.0), self.name_of(pair.1));
                     let chain = self.pair_chain(name);
-                    self.parts(chain, parts, &items, &mut shared);
+                    self.parts(chain, parts, &made, &mut shared);
                     match policy {
                         Some(policy) => self.policy(chain, policy),
                         None => self.count_end(chain, pair),
@@ -165,23 +166,24 @@ impl Compiler<'_> {
         self.push_chain(name, None, portreeve_config::Span::default())
     }
 
-    fn parts(
-        &mut self,
-        chain: ChainId,
-        parts: &[Part],
-        items: &[Vec<Item>],
-        shared: &mut BTreeMap<Vec<usize>, ChainId>,
-    ) {
-        let of = |rules: &[usize]| rules.iter().filter_map(|rule| items.get(*rule)).flatten().collect::<Vec<_>>();
+    fn parts(&mut self, chain: ChainId, parts: &[Part], made: &[Made], shared: &mut BTreeMap<Vec<usize>, ChainId>) {
+        let all = &self.config.rules;
+        let of = |rules: &[usize]| {
+            let mut lines = Vec::with_capacity(rules.len());
+            for (rule, made) in rules.iter().filter_map(|rule| all.get(*rule).zip(made.get(*rule))) {
+                made.lines(rule, &mut lines);
+            }
+            lines
+        };
         for part in parts {
             match part {
-                Part::Inline(rules) => self.add_items(chain, &of(rules)),
+                Part::Inline(rules) => self.add_lines(chain, &of(rules)),
                 Part::Shared(rules) => {
                     let target = match shared.get(rules) {
                         Some(target) => *target,
                         None => {
                             let target = self.pair_chain(format!("rules-{}", shared.len() + 1));
-                            self.add_items(target, &of(rules));
+                            self.add_lines(target, &of(rules));
                             shared.insert(rules.clone(), target);
                             target
                         }
@@ -337,13 +339,19 @@ fn groups(rules: &[config::Rule]) -> (Vec<Ends<'_>>, Vec<Vec<usize>>) {
     let mut known: BTreeMap<(EndKey, EndKey, Through), usize> = BTreeMap::new();
     let mut ends = Vec::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut before: Option<usize> = None;
     for (index, rule) in rules.iter().enumerate() {
         let through = Through::of(rule);
-        let group = *known.entry((end_key(&rule.from), end_key(&rule.to), through)).or_insert_with(|| {
-            ends.push((&rule.from, &rule.to, through));
-            groups.push(Vec::new());
-            groups.len() - 1
+        // Neighbours often have the same.
+        let same = before.filter(|group| ends.get(*group) == Some(&(&rule.from, &rule.to, through)));
+        let group = same.unwrap_or_else(|| {
+            *known.entry((end_key(&rule.from), end_key(&rule.to), through)).or_insert_with(|| {
+                ends.push((&rule.from, &rule.to, through));
+                groups.push(Vec::new());
+                groups.len() - 1
+            })
         });
+        before = Some(group);
         if let Some(group) = groups.get_mut(group) {
             group.push(index);
         }

@@ -7,6 +7,7 @@ mod evaluate;
 mod folding;
 mod full;
 mod matching;
+mod plain;
 mod translation;
 mod wellformed;
 mod zones;
