@@ -11,7 +11,7 @@
 use portreeve_config::Span;
 
 use super::matches::{Cond, TCP, UDP, ranged};
-use super::rules::{Item, SYN_OF_SYN_RST, is};
+use super::rules::{SYN_OF_SYN_RST, is};
 use super::value::Value;
 use super::{Compiler, LOOPBACK, Whole};
 use crate::config::{AntiSpoofing, Config, Matches, MssClamp, Rule};
@@ -52,7 +52,7 @@ impl Compiler<'_> {
         }
         for (index, chain) in config.chains.iter().enumerate() {
             if let Some(id) = self.user_chain(index) {
-                self.rules_of(id, &chain.rules);
+                self.add_rules(id, &chain.rules);
             }
         }
         if let Some(raw) = hooks.raw {
@@ -60,7 +60,7 @@ impl Compiler<'_> {
                 // Fragments are put together, and that is all that is wanted of connection tracking.
                 self.push_rule(raw, vec![Statement::Notrack], "no rule asks of connections");
             }
-            self.rules_of(raw, &config.prerouting);
+            self.add_rules(raw, &config.prerouting);
         }
         if let Some(spoof) = hooks.spoof {
             self.spoofing(spoof);
@@ -75,13 +75,13 @@ impl Compiler<'_> {
             self.loopback(hooks.input, Selector::InputInterface);
         }
         self.input_defaults(hooks.input);
-        self.rules_of(hooks.input, &config.input.rules);
+        self.add_rules(hooks.input, &config.input.rules);
         self.dispatch_input(hooks.input, &pairs);
 
         self.embedded_out(hooks.forward);
         self.offload(hooks.forward, devices);
         self.forward_defaults(hooks.forward, &pairs);
-        self.rules_of(hooks.forward, &config.forward.rules);
+        self.add_rules(hooks.forward, &config.forward.rules);
         self.translated_accepts(hooks.forward);
         self.dispatch_forward(hooks.forward, &pairs);
 
@@ -93,7 +93,7 @@ impl Compiler<'_> {
             }
             self.embedded_out(hooks.output);
             self.output_defaults(hooks.output);
-            self.rules_of(hooks.output, &config.output.rules);
+            self.add_rules(hooks.output, &config.output.rules);
             self.dispatch_output(hooks.output, &pairs);
         }
         self.count_dropped(&hooks);
@@ -182,12 +182,6 @@ impl Compiler<'_> {
             output: base("output", Output, Filter, 0, config.output.accept),
             nat_postrouting: nat.postrouting.then(|| base("nat-postrouting", Postrouting, Nat, 100, true)),
         }
-    }
-
-    /// Rules that stand in one chain only.
-    fn rules_of(&mut self, chain: ChainId, rules: &[Rule]) {
-        let items: Vec<Vec<Item>> = rules.iter().map(|rule| self.items(rule, false)).collect();
-        self.add_items(chain, &items.iter().flatten().collect::<Vec<_>>());
     }
 
     /// Counters of rules have their names before those of pairs.

@@ -140,6 +140,14 @@ impl Compiler<'_> {
         };
         Some((plain, Fields::of(matches)?.family))
     }
+
+    /// Puts the rules into the chain; they stand in no other.
+    pub(super) fn add_rules(&mut self, chain: crate::ruleset::ChainId, rules: &[config::Rule]) {
+        let made: Vec<Made> = rules.iter().map(|rule| self.make(rule, false)).collect();
+        let mut all = Vec::with_capacity(made.len());
+        rules.iter().zip(&made).for_each(|(rule, made)| made.lines(rule, &mut all));
+        self.add_lines(chain, &all);
+    }
 }
 
 impl Made {
