@@ -10,6 +10,9 @@ pub(crate) const HEADER: usize = 4;
 /// Longest attribute with its header.
 pub(crate) const MAX_ATTRIBUTE: usize = u16::MAX as usize;
 
+/// Most bytes that room is made for at once.
+const MAX_RESERVE: usize = 64 << 20;
+
 /// Where a message's attributes are written.
 #[derive(Clone, Debug)]
 pub struct Writer {
@@ -27,6 +30,10 @@ impl Writer {
     #[must_use]
     pub const fn endian(&self) -> Endian {
         self.endian
+    }
+
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes.min(MAX_RESERVE));
     }
 
     /// Any bytes.
@@ -54,14 +61,22 @@ impl Writer {
         self.data(kind, &value.to_be_bytes());
     }
 
-    /// Four bytes, big-endian.
+    /// Four bytes, big-endian. Most attributes of rules are these.
     pub fn u32(&mut self, kind: u16, value: u32) {
-        self.data(kind, &value.to_be_bytes());
+        let ([a, b], [c, d]) = (self.endian.u16(8), self.endian.u16(kind));
+        let [e, f, g, h] = value.to_be_bytes();
+        self.bytes.extend_from_slice(&[a, b, c, d, e, f, g, h]);
     }
 
     /// Eight bytes, big-endian.
     pub fn u64(&mut self, kind: u16, value: u64) {
         self.data(kind, &value.to_be_bytes());
+    }
+
+    /// A nested attribute with a single one in it, which has these bytes.
+    pub(crate) fn wrapped(&mut self, outer: u16, inner: u16, value: &[u8]) {
+        self.head(outer | NLA_F_NESTED, HEADER + value.len().next_multiple_of(4));
+        self.data(inner, value);
     }
 
     /// Further attributes, which `fill` writes.
@@ -98,9 +113,8 @@ impl Writer {
     }
 
     fn head(&mut self, kind: u16, length: usize) {
-        let length = self.length(HEADER + length);
-        self.bytes.extend_from_slice(&length);
-        self.bytes.extend_from_slice(&self.endian.u16(kind));
+        let ([a, b], [c, d]) = (self.length(HEADER + length), self.endian.u16(kind));
+        self.bytes.extend_from_slice(&[a, b, c, d]);
     }
 
     fn length(&mut self, length: usize) -> [u8; 2] {
@@ -112,7 +126,13 @@ impl Writer {
     }
 
     fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        let zeros: &[u8] = match self.bytes.len() & 3 {
+            0 => return,
+            1 => &[0; 3],
+            2 => &[0; 2],
+            _ => &[0],
+        };
+        self.bytes.extend_from_slice(zeros);
     }
 }
 

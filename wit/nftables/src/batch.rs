@@ -64,6 +64,11 @@ impl Batch {
         self.writer.endian
     }
 
+    /// Makes room for about so many more bytes, at most 64 MiB at once. Only saves time.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.writer.reserve(bytes);
+    }
+
     /// Begins the transaction. With a generation, the kernel refuses it (ERESTART) if there was a change since.
     pub fn begin(&mut self, generation: Option<u32>) -> u32 {
         self.boundary(NFNL_MSG_BATCH_BEGIN, 0, generation)

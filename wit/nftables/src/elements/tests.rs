@@ -126,6 +126,34 @@ fn an_element_has_all_that_was_said_of_it() {
 }
 
 #[test]
+fn verdicts_by_the_thousand_are_written_like_single_elements() {
+    for endian in [Endian::Little, Endian::Big] {
+        for width in [1, 2, 6, 20] {
+            let keys: Vec<Vec<u8>> =
+                (0..4000_u32).map(|n| (0..width).map(|at| (n >> (at % 4 * 8)) as u8).collect()).collect();
+            let verdict = |n: usize| match n % 11 {
+                0 => Verdict::Drop,
+                1 => Verdict::Return,
+                other => Verdict::Goto(format!("chain-{other}").into()),
+            };
+            let mut batch = Batch::new(endian);
+            let entries = keys.iter().enumerate().map(|(n, key)| (key.as_slice(), verdict(n)));
+            let parts = batch.push_verdicts(&SET, Change::Add, width, entries);
+            let mut same = Batch::new(endian);
+            let single = keys.iter().enumerate().map(|(n, key)| Element::new(key).verdict(verdict(n)));
+            assert_eq!(parts, same.push_elements(&SET, Change::Add, single));
+            assert!(parts.len() > 1);
+            assert_eq!(batch.bytes(), same.bytes());
+        }
+    }
+    let mut batch = Batch::new(Endian::Little);
+    let keys: [&[u8]; 3] = [&[1], &[1, 2], &[]];
+    batch.push_verdicts(&SET, Change::Add, 2, keys.into_iter().map(|key| (key, Verdict::Accept)));
+    assert_eq!(elements(&batch).into_iter().map(|one| one.key).collect::<Vec<_>>(), [[1, 2]]);
+    assert!(batch.push_verdicts(&SET, Change::Add, 0, [(&[][..], Verdict::Accept)].into_iter()).is_empty());
+}
+
+#[test]
 fn nothing_is_written_for_nothing() {
     let mut batch = Batch::new(Endian::Little);
     assert!(batch.push_points(&SET, Change::Add, &[], 4).is_empty());

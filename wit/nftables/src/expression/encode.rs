@@ -41,7 +41,7 @@ pub(crate) fn one(writer: &mut Writer, kind: u16, expression: &Expression<'_>) {
 
 /// A value as it stands in a register.
 pub(crate) fn value(writer: &mut Writer, kind: u16, bytes: &[u8]) {
-    writer.nested(kind, |w| w.data(DATA_VALUE, bytes));
+    writer.wrapped(kind, DATA_VALUE, bytes);
 }
 
 pub(crate) fn verdict(writer: &mut Writer, kind: u16, verdict: &Verdict<'_>) {
