@@ -31,6 +31,9 @@ use crate::ruleset::{Base, ChainKind, Flowtable, HookPoint, Label, Ruleset, Set,
 
 /// Bytes of a set's name before its fingerprint: the kernel takes 255 in all.
 const MAX_SET_NAME: usize = 200;
+/// About what a rule takes without its statements, and what one of these does.
+const RULE_BYTES: usize = 64;
+const STATEMENT_BYTES: usize = 88;
 /// Bytes of a rule's comment (nft shows no more).
 const MAX_COMMENT: usize = 127;
 
@@ -452,6 +455,8 @@ impl<'a> Writer<'a> {
 
     fn add_rules(&mut self, answers: &[crate::config::Reject]) {
         let (ruleset, endian) = (self.ruleset, self.batch.endian());
+        let rules = ruleset.chains.iter().flat_map(|chain| &chain.rules);
+        self.batch.reserve(rules.map(|rule| RULE_BYTES + STATEMENT_BYTES * rule.statements.len()).sum());
         for (index, chain) in ruleset.chains.iter().enumerate() {
             for (number, wanted) in chain.rules.iter().enumerate() {
                 let comment = match &wanted.label {

@@ -182,6 +182,12 @@ pub(super) fn fill(batch: &mut Batch, ruleset: &Ruleset, set: &Set) -> Vec<Part>
         }
         Elements::Ranges(ranges) => batch.push_field_ranges(&to, Change::Add, &layout.keys(ranges, false), width),
         Elements::Verdicts(entries) if entries.is_empty() => Vec::new(),
+        Elements::Verdicts(entries)
+            if !interval && !layout.differs && entries.iter().all(|entry| entry.key.len() == width) =>
+        {
+            let entries = entries.iter().map(|entry| (entry.key.as_slice(), verdict(ruleset, entry.verdict)));
+            batch.push_verdicts(&to, Change::Add, width, entries)
+        }
         Elements::Verdicts(entries) => {
             let elements = entries.iter().flat_map(|entry| elements(ruleset, entry, &layout)).flatten();
             batch.push_elements(&to, Change::Add, elements)

@@ -37,6 +37,9 @@ pub(super) type Expressions<'a> = Vec<Expression<'a>>;
 /// The rules of the kernel that a rule becomes.
 pub(super) fn rule<'a>(ruleset: &'a Ruleset, endian: Endian, rule: &'a Rule) -> Vec<Expressions<'a>> {
     let lower = Lower { ruleset, endian, family: answer::family_of(rule) };
+    if !rule.statements.iter().any(|statement| matches!(statement, Statement::AddTo { .. })) {
+        return vec![lower.statements(rule.statements.iter())];
+    }
     let mut rules = Vec::with_capacity(1);
     let mut current: Vec<&Statement> = Vec::new();
     for (index, statement) in rule.statements.iter().enumerate() {
@@ -44,11 +47,11 @@ pub(super) fn rule<'a>(ruleset: &'a Ruleset, endian: Endian, rule: &'a Rule) -> 
         let may_split = matches!(statement, Statement::AddTo { .. })
             && current.iter().rev().skip(1).all(|statement| is_pure(statement));
         if may_split && index.saturating_add(1) < rule.statements.len() {
-            rules.push(lower.statements(&current));
+            rules.push(lower.statements(current.iter().copied()));
             current.retain(|statement| is_pure(statement));
         }
     }
-    rules.push(lower.statements(&current));
+    rules.push(lower.statements(current.iter().copied()));
     rules
 }
 
@@ -95,7 +98,7 @@ struct Lower<'a> {
 }
 
 impl<'a> Lower<'a> {
-    fn statements(&self, statements: &[&'a Statement]) -> Expressions<'a> {
+    fn statements(&self, statements: impl ExactSizeIterator<Item = &'a Statement>) -> Expressions<'a> {
         let mut out = Vec::with_capacity(statements.len().saturating_mul(2));
         for statement in statements {
             self.statement(statement, &mut out);

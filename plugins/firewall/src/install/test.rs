@@ -1,5 +1,7 @@
 //! What is asked of a value, as comparisons.
 
+use std::borrow::Cow;
+
 use portreeve_nftables::{
     Endian, Expression, Register,
     constants::{NFT_CMP_EQ, NFT_CMP_GT, NFT_CMP_GTE, NFT_CMP_LT, NFT_CMP_LTE, NFT_CMP_NEQ},
@@ -12,7 +14,7 @@ use crate::ruleset::{Selector, Test};
 const VALUE: Register = Register::word(0);
 
 /// Appends the expressions that hold if the selector's value passes the test.
-pub(super) fn test(endian: Endian, selector: Selector, test: &Test, expressions: &mut Vec<Expression<'_>>) {
+pub(super) fn test<'e>(endian: Endian, selector: Selector, test: &'e Test, expressions: &mut Vec<Expression<'e>>) {
     let mut lower = Lower { endian, selector, width: source(selector).1, expressions };
     match test {
         Test::Equal(value) => lower.equal(NFT_CMP_EQ, value),
@@ -37,12 +39,7 @@ pub(super) fn test(endian: Endian, selector: Selector, test: &Test, expressions:
         Test::NotRange(first, last) => {
             lower.ordered();
             let (first, last) = (lower.fitted(first), lower.fitted(last));
-            lower.expressions.push(Expression::Range {
-                source: VALUE,
-                invert: true,
-                first: first.into(),
-                last: last.into(),
-            });
+            lower.expressions.push(Expression::Range { source: VALUE, invert: true, first, last });
         }
         Test::Masked { mask, value, invert } => {
             lower.masked(mask, value, if *invert { NFT_CMP_NEQ } else { NFT_CMP_EQ });
@@ -67,7 +64,7 @@ struct Lower<'a, 'e> {
     expressions: &'a mut Vec<Expression<'e>>,
 }
 
-impl Lower<'_, '_> {
+impl<'e> Lower<'_, 'e> {
     /// Loads the whole value.
     fn whole(&mut self) {
         load(self.endian, self.selector, 0, self.width, self.expressions);
@@ -81,29 +78,32 @@ impl Lower<'_, '_> {
         }
     }
 
-    fn compare(&mut self, operation: u32, data: Vec<u8>) {
-        self.expressions.push(Expression::Compare { source: VALUE, operation, data: data.into() });
+    fn compare(&mut self, operation: u32, data: Cow<'e, [u8]>) {
+        self.expressions.push(Expression::Compare { source: VALUE, operation, data });
     }
 
     /// As many bytes as the value has.
-    fn fitted(&self, bytes: &[u8]) -> Vec<u8> {
+    fn fitted(&self, bytes: &'e [u8]) -> Cow<'e, [u8]> {
+        if bytes.len() == self.width {
+            return Cow::Borrowed(bytes);
+        }
         let mut bytes = bytes.to_vec();
         bytes.resize(self.width, 0);
-        bytes
+        Cow::Owned(bytes)
     }
 
     /// The same in the order of the register.
-    fn native(&self, bytes: &[u8]) -> Vec<u8> {
+    fn native(&self, bytes: &'e [u8]) -> Cow<'e, [u8]> {
         let bytes = self.fitted(bytes);
-        if host_order(self.selector) { to_host(self.endian, &bytes) } else { bytes }
+        if host_order(self.selector) { Cow::Owned(to_host(self.endian, &bytes)) } else { bytes }
     }
 
-    fn equal(&mut self, operation: u32, value: &[u8]) {
+    fn equal(&mut self, operation: u32, value: &'e [u8]) {
         self.whole();
         let mut value = self.native(value);
-        if matches!(source(self.selector).0, Source::Fib { .. }) {
+        if matches!(source(self.selector).0, Source::Fib { .. }) && value.len() != 4 {
             // What is less than a register is followed by zeros there, and nft reads no less of a route.
-            value.resize(4, 0);
+            value.to_mut().resize(4, 0);
         }
         self.compare(operation, value);
     }
@@ -120,45 +120,43 @@ impl Lower<'_, '_> {
     }
 
     /// Compares the first bytes only, and of packets loads only those.
-    fn prefix(&mut self, operation: u32, start: &[u8]) {
+    fn prefix(&mut self, operation: u32, start: &'e [u8]) {
         let start = start.get(..self.width).unwrap_or(start);
         if start.is_empty() {
             // Everything begins with nothing: holds of all that have the field, or of none.
             self.whole();
             let operation = if operation == NFT_CMP_EQ { NFT_CMP_GTE } else { NFT_CMP_LT };
-            self.compare(operation, vec![0; self.width]);
+            self.compare(operation, Cow::Owned(vec![0; self.width]));
             return;
         }
         load(self.endian, self.selector, 0, start.len(), self.expressions);
         if host_order(self.selector) {
             to_network(0, self.expressions);
         }
-        self.compare(operation, start.to_vec());
+        self.compare(operation, Cow::Borrowed(start));
     }
 
     /// A mask of whole bytes from the first on is a prefix.
-    fn masked(&mut self, mask: &[u8], value: &[u8], operation: u32) {
-        let (mask, value) = (self.fitted(mask), self.fitted(value));
-        let ones = mask.iter().take_while(|&&byte| byte == 0xff).count();
-        let whole = mask.iter().skip(ones).all(|&byte| byte == 0);
+    fn masked(&mut self, mask: &'e [u8], value: &'e [u8], operation: u32) {
+        let (fitted, of) = (self.fitted(mask), self.fitted(value));
+        let ones = fitted.iter().take_while(|&&byte| byte == 0xff).count();
+        let whole = fitted.iter().skip(ones).all(|&byte| byte == 0);
         let payload = matches!(source(self.selector).0, Source::Payload { .. });
-        let outside = value.iter().zip(&mask).any(|(value, mask)| value & !mask != 0);
-        if whole && payload && ones > 0 && !outside {
-            self.prefix(operation, value.get(..ones).unwrap_or(&value));
-        } else if whole && ones == self.width {
-            self.equal(operation, &value);
-        } else {
-            self.bits(&mask, &value, operation);
+        let outside = of.iter().zip(&*fitted).any(|(value, mask)| value & !mask != 0);
+        match value.get(..ones) {
+            Some(start) if whole && payload && ones > 0 && !outside => self.prefix(operation, start),
+            _ if whole && ones == self.width => self.equal(operation, value),
+            _ => self.bits(mask, value, operation),
         }
     }
 
     /// Compares the bits of the mask with the value.
-    fn bits(&mut self, mask: &[u8], value: &[u8], operation: u32) {
+    fn bits(&mut self, mask: &'e [u8], value: &'e [u8], operation: u32) {
         self.whole();
         self.expressions.push(Expression::Bitwise {
             source: VALUE,
             destination: VALUE,
-            mask: self.native(mask).into(),
+            mask: self.native(mask),
             xor: vec![0; self.width].into(),
         });
         self.compare(operation, self.native(value));
