@@ -105,10 +105,7 @@ impl Compiler<'_> {
                     self.cond(cond, line.family(), &mut statements);
                 }
             }
-            Conds::Fields(_) => statements.extend(conds.iter().filter_map(|asked| match asked {
-                Asked::Range(selector, range) => Some(Statement::Match(selector, one_range(selector, &range, false))),
-                Asked::Cond(_) => None,
-            })),
+            Conds::Fields(fields) => fields.statements(&mut statements),
         }
         match line {
             Line::Item(item) => statements.extend_from_slice(&item.tail),

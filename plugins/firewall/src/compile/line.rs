@@ -5,11 +5,12 @@
 //! wants to know. A rule that is plain is what [`Compiler::items`] makes of it, condition by condition.
 
 use super::Compiler;
+use super::fold::one_range;
 use super::matches::{Cond, family_value};
 use super::rules::{Item, label};
 use super::value::{self, Span, Value, pad};
 use crate::config::{self, Action, Address, Family, Interface, IpRange, List, Matches, Port, Reject};
-use crate::ruleset::{Label, RejectWith, Selector, Statement, Verdict};
+use crate::ruleset::{Label, RejectWith, Selector, Statement, Test, Verdict};
 
 /// What is done, if it is no more than this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -440,6 +441,38 @@ impl<'a> Fields<'a> {
                 }
             }
         }
+    }
+
+    /// As statements.
+    pub fn statements(&self, to: &mut Vec<Statement>) {
+        for at in 0..self.there.count_ones() as usize {
+            let Some(field) = self.at(at) else { return };
+            if let Some(test) = self.test(field) {
+                to.push(Statement::Match(self.selector(field), test));
+            }
+        }
+    }
+
+    fn test(&self, field: Field) -> Option<Test> {
+        let name = |interface: &Interface, selector| one_range(selector, &value::names(interface), false);
+        let range = |first: &[u8], last: &[u8]| {
+            if first == last { Test::Equal(first.to_vec()) } else { Test::Range(first.to_vec(), last.to_vec()) }
+        };
+        let address = |addresses: &IpRange| match addresses {
+            IpRange::V4(first, last) => range(&first.octets(), &last.octets()),
+            IpRange::V6(first, last) => range(&first.octets(), &last.octets()),
+        };
+        let port = |(first, last): (u16, u16)| range(&first.to_be_bytes(), &last.to_be_bytes());
+        Some(match field {
+            Field::Incoming => name(self.incoming?, Selector::InputInterface),
+            Field::Outgoing => name(self.outgoing?, Selector::OutputInterface),
+            Field::Family => Test::Equal(family_value(self.family?).bytes().to_vec()),
+            Field::Protocol => Test::Equal(vec![self.protocol?]),
+            Field::Source => address(self.source?),
+            Field::Destination => address(self.destination?),
+            Field::SourcePort => port(self.source_port?),
+            Field::DestinationPort => port(self.destination_port?),
+        })
     }
 
     fn asked(&self, field: Field) -> Option<Asked<'a>> {
