@@ -109,7 +109,7 @@ impl Compiler<'_> {
         }
         match line {
             Line::Item(item) => statements.extend_from_slice(&item.tail),
-            Line::Rule(_, plain, _) => statements.push(plain.statement()),
+            Line::Rule(_) => statements.extend(line.plain().map(Plain::statement)),
         }
         self.push(chain, Rule { statements, label: line.label(), span: line.span() });
     }

@@ -1,8 +1,8 @@
 //! What rules of a chain are made of: items, and plain rules of the section.
 //!
 //! Most rules of a large policy ask for one value or range of each field and do nothing but give a verdict. They make one
-//! item that says no more than the rule itself, so none is made: what they ask is read from the rule whenever somebody
-//! wants to know. A rule that is plain is what [`Compiler::items`] makes of it, condition by condition.
+//! item that says no more than the rule itself, so none is made: what they ask is kept as numbers, side by side. A rule
+//! that is plain is what [`Compiler::items`] makes of it, condition by condition.
 
 use super::Compiler;
 use super::fold::one_range;
@@ -29,10 +29,19 @@ impl Plain {
     }
 }
 
+/// A plain rule: what it asks and does, beside the rule, which is far larger.
+#[derive(Clone, Copy)]
+pub struct PlainRule<'a> {
+    rule: &'a config::Rule,
+    plain: Plain,
+    fields: Fields<'a>,
+    span: portreeve_config::Span,
+}
+
 /// What a rule of the section comes to.
-pub enum Made {
+pub enum Made<'a> {
     /// It is plain.
-    Plain(Plain, Option<Family>),
+    Plain(PlainRule<'a>),
     /// Anything else.
     Items(Vec<Item>),
 }
@@ -43,7 +52,7 @@ pub enum Line<'a> {
     /// An item.
     Item(&'a Item),
     /// A plain rule.
-    Rule(&'a config::Rule, Plain, Option<Family>),
+    Rule(&'a PlainRule<'a>),
 }
 
 /// What a packet is asked.
@@ -56,10 +65,9 @@ pub enum Asked<'a> {
 }
 
 /// All that must hold for a line.
-#[derive(Clone, Copy)]
 pub enum Conds<'a> {
     /// Of a plain rule.
-    Fields(Fields<'a>),
+    Fields(&'a Fields<'a>),
     /// Of an item.
     List(&'a [Cond]),
 }
@@ -71,8 +79,8 @@ pub struct Fields<'a> {
     outgoing: Option<&'a Interface>,
     family: Option<Family>,
     protocol: Option<u8>,
-    source: Option<&'a IpRange>,
-    destination: Option<&'a IpRange>,
+    source: Option<IpRange>,
+    destination: Option<IpRange>,
     source_port: Option<(u16, u16)>,
     destination_port: Option<(u16, u16)>,
     /// A bit for each that is there: its [`Field`].
@@ -116,14 +124,14 @@ pub struct Keyable {
 
 impl Compiler<'_> {
     /// What the rule comes to. `shared`: it is put into more than one chain.
-    pub(super) fn make(&mut self, rule: &config::Rule, shared: bool) -> Made {
+    pub(super) fn make<'a>(&mut self, rule: &'a config::Rule, shared: bool) -> Made<'a> {
         match self.plain(rule) {
-            Some((plain, family)) => Made::Plain(plain, family),
+            Some(plain) => Made::Plain(plain),
             None => Made::Items(self.items(rule, shared)),
         }
     }
 
-    fn plain(&self, rule: &config::Rule) -> Option<(Plain, Option<Family>)> {
+    fn plain<'a>(&self, rule: &'a config::Rule) -> Option<PlainRule<'a>> {
         let config::Rule { name: _, from: _, to: _, matches, log, count, set_mark, add_source_to, action, span: _ } =
             rule;
         if log.is_some() || count.is_some() || set_mark.is_some() || add_source_to.is_some() {
@@ -139,23 +147,23 @@ impl Compiler<'_> {
             Action::Reject(reject) => Plain::Reject(reject),
             Action::Continue | Action::ClampMss(_) | Action::Notrack => return None,
         };
-        Some((plain, Fields::of(matches)?.family))
+        Some(PlainRule { rule, plain, fields: Fields::of(matches)?, span: rule.span })
     }
 
     /// Puts the rules into the chain; they stand in no other.
     pub(super) fn add_rules(&mut self, chain: crate::ruleset::ChainId, rules: &[config::Rule]) {
-        let made: Vec<Made> = rules.iter().map(|rule| self.make(rule, false)).collect();
+        let made: Vec<Made<'_>> = rules.iter().map(|rule| self.make(rule, false)).collect();
         let mut all = Vec::with_capacity(made.len());
-        rules.iter().zip(&made).for_each(|(rule, made)| made.lines(rule, &mut all));
+        made.iter().for_each(|made| made.lines(&mut all));
         self.add_lines(chain, &all);
     }
 }
 
-impl Made {
+impl Made<'_> {
     /// Appends the lines.
-    pub fn lines<'a>(&'a self, rule: &'a config::Rule, to: &mut Vec<Line<'a>>) {
+    pub fn lines<'a>(&'a self, to: &mut Vec<Line<'a>>) {
         match self {
-            Self::Plain(plain, family) => to.push(Line::Rule(rule, *plain, *family)),
+            Self::Plain(plain) => to.push(Line::Rule(plain)),
             Self::Items(items) => to.extend(items.iter().map(Line::Item)),
         }
     }
@@ -166,21 +174,21 @@ impl<'a> Line<'a> {
     pub const fn family(&self) -> Option<Family> {
         match self {
             Self::Item(item) => item.family,
-            Self::Rule(_, _, family) => *family,
+            Self::Rule(rule) => rule.fields.family,
         }
     }
 
     pub const fn span(&self) -> portreeve_config::Span {
         match self {
             Self::Item(item) => item.span,
-            Self::Rule(rule, ..) => rule.span,
+            Self::Rule(rule) => rule.span,
         }
     }
 
     pub fn label(&self) -> Label {
         match self {
             Self::Item(item) => item.label.clone(),
-            Self::Rule(rule, ..) => label(rule.name.as_ref()),
+            Self::Rule(rule) => label(rule.rule.name.as_ref()),
         }
     }
 
@@ -192,7 +200,7 @@ impl<'a> Line<'a> {
                 [Statement::Reject(RejectWith::Icmp(reject))] => Some(Plain::Reject(*reject)),
                 _ => None,
             },
-            Self::Rule(_, plain, _) => Some(*plain),
+            Self::Rule(rule) => Some(rule.plain),
         }
     }
 
@@ -200,14 +208,14 @@ impl<'a> Line<'a> {
     pub fn tail(&self) -> &'a [Statement] {
         match self {
             Self::Item(item) => &item.tail,
-            Self::Rule(..) => &[],
+            Self::Rule(_) => &[],
         }
     }
 
     pub fn conds(&self) -> Conds<'a> {
         match self {
             Self::Item(item) => Conds::List(&item.conds),
-            Self::Rule(rule, ..) => Fields::of(&rule.matches).map_or(Conds::List(&[]), Conds::Fields),
+            Self::Rule(rule) => Conds::Fields(&rule.fields),
         }
     }
 }
@@ -402,7 +410,7 @@ impl<'a> Fields<'a> {
     }
 
     fn is_range(&self, field: Field) -> bool {
-        let address = |range: Option<&IpRange>| range.is_some_and(|range| !is_host(range));
+        let address = |range: Option<IpRange>| range.is_some_and(|range| !is_host(&range));
         let port = |range: Option<(u16, u16)>| range.is_some_and(|(first, last)| first != last);
         match field {
             Field::Incoming => self.incoming.is_some_and(|interface| interface.prefix),
@@ -416,7 +424,7 @@ impl<'a> Fields<'a> {
     }
 
     fn put(&self, field: Field, several: bool, key: &mut Vec<u8>) {
-        let address = |range: Option<&IpRange>, key: &mut Vec<u8>| match range {
+        let address = |range: Option<IpRange>, key: &mut Vec<u8>| match range {
             Some(IpRange::V4(first, _)) => key.extend_from_slice(&first.octets()),
             Some(IpRange::V6(first, _)) => key.extend_from_slice(&first.octets()),
             None => {}
@@ -458,7 +466,7 @@ impl<'a> Fields<'a> {
         let range = |first: &[u8], last: &[u8]| {
             if first == last { Test::Equal(first.to_vec()) } else { Test::Range(first.to_vec(), last.to_vec()) }
         };
-        let address = |addresses: &IpRange| match addresses {
+        let address = |addresses: IpRange| match addresses {
             IpRange::V4(first, last) => range(&first.octets(), &last.octets()),
             IpRange::V6(first, last) => range(&first.octets(), &last.octets()),
         };
@@ -483,8 +491,8 @@ impl<'a> Fields<'a> {
             Field::Outgoing => value::names(self.outgoing?),
             Field::Family => self.family.map(family_value).map(|family| (family, family))?,
             Field::Protocol => byte(self.protocol?),
-            Field::Source => value::addresses(self.source?),
-            Field::Destination => value::addresses(self.destination?),
+            Field::Source => value::addresses(&self.source?),
+            Field::Destination => value::addresses(&self.destination?),
             Field::SourcePort => port(self.source_port?),
             Field::DestinationPort => port(self.destination_port?),
         };
@@ -509,14 +517,14 @@ fn single<T>(list: &List<T>) -> Option<Option<&T>> {
 }
 
 /// None also if no address is meant, or every one.
-fn address(list: &List<Address>) -> Option<Option<&IpRange>> {
+fn address(list: &List<Address>) -> Option<Option<IpRange>> {
     let Some(item) = single(list)? else { return Some(None) };
     let Address::Range(range) = item else { return None };
     let some = match range {
         IpRange::V4(first, last) => first <= last && (first.to_bits(), last.to_bits()) != (0, u32::MAX),
         IpRange::V6(first, last) => first <= last && (first.to_bits(), last.to_bits()) != (0, u128::MAX),
     };
-    some.then_some(Some(range))
+    some.then_some(Some(*range))
 }
 
 /// None also if no port is meant, or every one.

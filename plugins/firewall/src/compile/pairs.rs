@@ -97,7 +97,7 @@ impl Compiler<'_> {
                 }
             }
         }
-        let made: Vec<Made> = config
+        let made: Vec<Made<'_>> = config
             .rules
             .iter()
             .zip(&uses)
@@ -166,13 +166,10 @@ impl Compiler<'_> {
         self.push_chain(name, None, portreeve_config::Span::default())
     }
 
-    fn parts(&mut self, chain: ChainId, parts: &[Part], made: &[Made], shared: &mut BTreeMap<Vec<usize>, ChainId>) {
-        let all = &self.config.rules;
+    fn parts(&mut self, chain: ChainId, parts: &[Part], made: &[Made<'_>], shared: &mut BTreeMap<Vec<usize>, ChainId>) {
         let of = |rules: &[usize]| {
             let mut lines = Vec::with_capacity(rules.len());
-            for (rule, made) in rules.iter().filter_map(|rule| all.get(*rule).zip(made.get(*rule))) {
-                made.lines(rule, &mut lines);
-            }
+            rules.iter().filter_map(|rule| made.get(*rule)).for_each(|made| made.lines(&mut lines));
             lines
         };
         for part in parts {

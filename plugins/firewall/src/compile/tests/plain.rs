@@ -68,7 +68,7 @@ fn check(config: &Config, rule: &Rule) -> bool {
     assert_eq!((compiler.chains.len(), compiler.sets.len()), (chains, sets), "a plain rule leaves nothing behind");
     assert_eq!(items.len(), 1, "{rule:?}");
     let mut lines = Vec::new();
-    made.lines(rule, &mut lines);
+    made.lines(&mut lines);
     let (line, item) = (lines[0], Line::Item(&items[0]));
     assert_eq!(line.family(), item.family());
     assert_eq!(line.span(), item.span());
