@@ -2,8 +2,9 @@
 //!
 //! Pure: the same section, files and interfaces give the same ruleset, to the last name. What a packet costs does not grow
 //! with the number of rules where it can be helped: states of connections, pairs of zones and runs of like rules are looked
-//! up in verdict maps (`fold`). `matches` says what packets, `rules` what is done with them, `hooks` which chains there
-//! are, `pairs` what applies between zones, `defaults` what needs no rule, `spoof` and `nat` the rest.
+//! up in verdict maps (`fold`, of the `line`s that a chain is made of). `matches` says what packets, `rules` what is done
+//! with them, `hooks` which chains there are, `pairs` what applies between zones, `defaults` what needs no rule, `spoof` and
+//! `nat` the rest.
 //!
 //! Where it decides what the section leaves open:
 //! - A rule "*" covers this machine too; a policy "*" does not ([`crate::config::End::Any`]).
@@ -17,6 +18,7 @@
 
 mod check;
 mod defaults;
+mod fields;
 mod fold;
 mod hooks;
 mod keys;
