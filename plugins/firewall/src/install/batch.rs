@@ -464,9 +464,8 @@ impl<'a> Writer<'a> {
                     Label::Default(text) => Some(shortened(text, MAX_COMMENT)),
                     Label::Section => None,
                 };
-                for expressions in rule(ruleset, endian, wanted) {
-                    self.rule(&chain.name, &expressions, comment, Origin::Rule { chain: index, rule: number });
-                }
+                let expressions = rule(ruleset, endian, wanted);
+                self.rule(&chain.name, &expressions, comment, Origin::Rule { chain: index, rule: number });
             }
         }
         for reject in answers {

@@ -1,7 +1,6 @@
 //! Rules as the kernel has them: lists of expressions.
 //!
-//! Mostly one for one. Two for one where a rule adds to a set: the kernel ends a rule whose set is full, and what is
-//! done about a packet must not depend on that. (After a limit or the like, which may not be asked twice, it does.)
+//! The kernel ends a rule that adds to a set which is full; so the compiler puts that last, and nothing depends on it.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -34,30 +33,10 @@ const MAX_PREFIX: usize = 127;
 /// Of one rule of the kernel.
 pub(super) type Expressions<'a> = Vec<Expression<'a>>;
 
-/// The rules of the kernel that a rule becomes.
-pub(super) fn rule<'a>(ruleset: &'a Ruleset, endian: Endian, rule: &'a Rule) -> Vec<Expressions<'a>> {
+/// A rule as the kernel has it.
+pub(super) fn rule<'a>(ruleset: &'a Ruleset, endian: Endian, rule: &'a Rule) -> Expressions<'a> {
     let lower = Lower { ruleset, endian, family: answer::family_of(rule) };
-    if !rule.statements.iter().any(|statement| matches!(statement, Statement::AddTo { .. })) {
-        return vec![lower.statements(rule.statements.iter())];
-    }
-    let mut rules = Vec::with_capacity(1);
-    let mut current: Vec<&Statement> = Vec::new();
-    for (index, statement) in rule.statements.iter().enumerate() {
-        current.push(statement);
-        let may_split = matches!(statement, Statement::AddTo { .. })
-            && current.iter().rev().skip(1).all(|statement| is_pure(statement));
-        if may_split && index.saturating_add(1) < rule.statements.len() {
-            rules.push(lower.statements(current.iter().copied()));
-            current.retain(|statement| is_pure(statement));
-        }
-    }
-    rules.push(lower.statements(current.iter().copied()));
-    rules
-}
-
-/// Asks, and leaves nothing behind: may be asked twice.
-const fn is_pure(statement: &Statement) -> bool {
-    matches!(statement, Statement::Match(..) | Statement::Lookup { .. })
+    lower.statements(rule.statements.iter())
 }
 
 /// A verdict, with the name of the chain it leads to.
