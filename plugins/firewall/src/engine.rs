@@ -6,10 +6,11 @@
 //! cannot be put in force leaves the old one there. When somebody else touches our table it is made whole again, at once
 //! the first time, then after growing pauses.
 //!
-//! `engine/reasons.rs` has what the operator is told when the kernel refuses a whole batch, `engine/parameters.rs` when
-//! parameters of connection tracking are set.
+//! `engine/reasons.rs` has what the operator is told when the kernel refuses a whole batch, `engine/contents.rs` what
+//! the files of sets hold, `engine/backoff.rs` when something is tried again.
 
-mod parameters;
+mod backoff;
+mod contents;
 mod reasons;
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,12 @@ use portreeve_config::{Diagnostic, Diagnostics, Span};
 use portreeve_nftables::{Acknowledgement, Endian};
 
 use crate::compile::{Options, Whole, compile};
-use crate::config::{Config, SetElement, SetKind, parse_set_file};
+use crate::config::Config;
 use crate::install::{self, Built, Existing};
 use crate::ruleset::Ruleset;
 use crate::time::Instant;
-use parameters::Parameters;
+use backoff::Backoff;
+use contents::Contents;
 
 pub use reasons::CommitError;
 
@@ -41,10 +43,10 @@ const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 const MAX_REPAIR_PAUSE: Duration = Duration::from_secs(5);
 /// So long without a foreign change: the next repair is made at once.
 const REPAIR_QUIET: Duration = Duration::from_secs(120);
-/// Between two tries to bring about what could not be brought about, such as a set whose file has changed.
-const RETRY_PAUSE: Duration = Duration::from_secs(30);
-/// Lines that are left out of a file; with more of them it is not the list that was meant.
-const MAX_BAD_LINES: usize = 1000;
+/// Before what could not be brought about, such as a set whose file has changed, is tried again: at most.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
+/// The same for parameters of connection tracking.
+const MAX_PARAMETERS_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the shim is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,51 +116,6 @@ impl Sent {
     }
 }
 
-/// What a file holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Contents {
-    /// The lines that can be read.
-    elements: Vec<SetElement>,
-    /// Why it is not all.
-    problem: Option<String>,
-}
-
-impl Contents {
-    /// Leaves lines out that cannot be read: a list with a slip is better than none.
-    fn read(path: &str, kind: SetKind, size: u32, bytes: &[u8]) -> Self {
-        let Ok(text) = core::str::from_utf8(bytes) else {
-            return Self { elements: Vec::new(), problem: Some(format!("{path} is not text in UTF-8")) };
-        };
-        let (mut lines, mut problem, mut count) = (None::<Vec<&str>>, None, 0);
-        loop {
-            let joined = lines.as_ref().map(|lines| lines.join("\n"));
-            let mistakes = match parse_set_file(kind, joined.as_deref().unwrap_or(text), size as usize) {
-                Ok(elements) => {
-                    let more = |first| if count > 1 { format!("{first} (and {} more)", count - 1) } else { first };
-                    return Self { elements, problem: problem.map(more) };
-                }
-                Err(mistakes) => mistakes,
-            };
-            let (Some((line, what)), true) = (mistakes.first(), count < MAX_BAD_LINES) else {
-                return Self { elements: Vec::new(), problem };
-            };
-            problem.get_or_insert_with(|| format!("{path}:{line}: {what}"));
-            let lines = lines.get_or_insert_with(|| text.split('\n').collect());
-            let before = count;
-            for (line, _) in &mistakes {
-                if let Some(line) = lines.get_mut(line.saturating_sub(1)).filter(|line| !line.is_empty()) {
-                    *line = "";
-                    count += 1;
-                }
-            }
-            // A mistake of no line, such as too many of them.
-            if count == before {
-                return Self { elements: Vec::new(), problem };
-            }
-        }
-    }
-}
-
 /// What is in force.
 #[derive(Debug)]
 pub struct InForce {
@@ -188,8 +145,10 @@ pub struct Engine {
     /// The generation that our last batch made, if it was bound.
     generation: Option<u32>,
     repair: Repair,
-    retry: Option<Instant>,
-    parameters: Parameters,
+    retry: Backoff,
+    /// Why parameters of connection tracking are not what they should be.
+    parameters: Option<String>,
+    parameters_retry: Backoff,
     /// Why what is in force is not what it should be.
     failure: Option<String>,
     condition: Option<String>,
@@ -235,8 +194,9 @@ impl Engine {
             prepared: false,
             generation: None,
             repair: Repair::default(),
-            retry: None,
-            parameters: Parameters::default(),
+            retry: Backoff::new(MAX_RETRY_PAUSE),
+            parameters: None,
+            parameters_retry: Backoff::new(MAX_PARAMETERS_PAUSE),
             failure: None,
             condition: None,
             actions: VecDeque::new(),
@@ -355,8 +315,10 @@ impl Engine {
             // The rules are in force; what is unused is left lying for a while.
             _ if sent.stage > sent.built.switch => {
                 self.counters.refused += 1;
+                let retry = self.retry;
                 self.succeed(now);
-                self.retry = Some(now + RETRY_PAUSE);
+                self.retry = retry;
+                self.retry.failed(now);
             }
             Ok(errors) if install.tries < MAX_TRIES && (install::is_stale(&errors) || sent.bound.is_none()) => {
                 self.counters.stale += 1;
@@ -410,30 +372,33 @@ impl Engine {
 
     /// What is due is done. May be called at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
-        if is_due(&mut self.repair.due) {
+        if self.repair.due.take_if(|at| *at <= now).is_some() {
             self.repair.last = Some(now);
             self.distrust = true;
             self.reinstall(now);
         }
-        if is_due(&mut self.retry) {
+        if self.retry.take_due(now) {
             self.reinstall(now);
         }
-        if self.parameters.take_due(now) {
+        if self.parameters_retry.take_due(now) {
             self.set_parameters();
         }
     }
 
     /// What [`Action::SetParameters`] came to: why not all of them could be set. They are tried again after a while.
     pub fn handle_parameters(&mut self, problem: Option<String>, now: Instant) {
-        self.parameters.answered(problem, now);
+        match &problem {
+            Some(_) => self.parameters_retry.failed(now),
+            None => self.parameters_retry.forgive(),
+        }
+        self.parameters = problem;
         self.tell();
     }
 
     /// When [`Self::handle_timeout`] wants to be called. Changes with every input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.repair.due.into_iter().chain(self.retry).chain(self.parameters.retry_at()).min()
+        self.repair.due.into_iter().chain(self.retry.due()).chain(self.parameters_retry.due()).min()
     }
 
     /// What is to be done next.
@@ -539,7 +504,7 @@ impl Engine {
     fn succeed(&mut self, now: Instant) {
         let Some(install) = self.install.take() else { return };
         self.counters.installed += 1;
-        self.retry = None;
+        self.retry.forgive();
         self.failure = None;
         self.in_force = Some(Arc::new(InForce { config: install.config, ruleset: install.ruleset }));
         self.settle(install.reason, Ok(()), now);
@@ -560,14 +525,14 @@ impl Engine {
                 let is_new = result.is_ok();
                 self.actions.push_back(Action::Settled(result));
                 if is_new {
-                    self.parameters.forgive();
+                    self.parameters_retry.forgive();
                     self.set_parameters();
                 }
                 self.tell();
             }
             (Reason::Upkeep, Ok(())) => self.tell(),
             (Reason::Upkeep, Err(list)) => {
-                self.retry = Some(now + RETRY_PAUSE);
+                self.retry.failed(now);
                 let first = list.first().map_or("no reason given", |d| d.message.as_str());
                 self.failure = Some(format!("what is in force is not what it should be: {first}"));
                 self.tell();
@@ -589,7 +554,7 @@ impl Engine {
     fn tell(&mut self) {
         let Some(found) = &self.in_force else { return };
         let file = || found.config.files().iter().find_map(|path| self.problem(path).map(str::to_owned));
-        let parameters = || self.parameters.problem().map(str::to_owned);
+        let parameters = || self.parameters.clone();
         let condition = self.failure.clone().or_else(file).or_else(parameters);
         if self.condition != condition {
             self.condition.clone_from(&condition);

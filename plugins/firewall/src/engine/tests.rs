@@ -272,17 +272,26 @@ fn a_missing_file_refuses_a_new_section_but_does_not_keep_a_machine_without_its_
 }
 
 #[test]
-fn what_could_not_be_mended_is_tried_again_later() {
+fn what_could_not_be_mended_is_tried_again_soon_then_after_growing_pauses() {
     let mut lab = Lab::standing(ONE);
     lab.touched(9);
-    lab.actions();
+    assert!(matches!(lab.actions()[..], [Action::Touched(_), Action::Look]));
+    for (round, pause) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
+        lab.existing(9);
+        assert!(matches!(lab.action(), Action::Commit(_)));
+        lab.answer(refused(1, EPERM));
+        // Said once.
+        let said = lab.actions();
+        assert!(matches!((round, &said[..]), (0, [Action::Condition(Some(_))]) | (1.., [])), "{said:?}");
+        lab.wait(Duration::from_millis(pause * 1000 - 1));
+        assert_eq!(lab.actions(), []);
+        lab.wait(Duration::from_millis(1));
+        assert_eq!(lab.action(), Action::Look);
+    }
     lab.existing(9);
     assert!(matches!(lab.action(), Action::Commit(_)));
-    lab.answer(refused(1, EPERM));
-    assert!(matches!(lab.action(), Action::Condition(Some(_))));
-    lab.wait(RETRY_PAUSE);
-    lab.install(9);
-    assert_eq!(lab.action(), Action::Condition(None));
+    lab.answer(Vec::new());
+    assert_eq!((lab.action(), lab.engine.poll_timeout()), (Action::Condition(None), None));
 }
 
 #[test]
