@@ -29,6 +29,12 @@ impl Keys {
         self.bytes.len().div_euclid(self.width)
     }
 
+    /// Bytes and numbers that there is room for.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.table.capacity()
+    }
+
     /// In the order in which they came.
     pub fn iter(&self) -> core::slice::ChunksExact<'_, u8> {
         self.bytes.chunks_exact(self.width)

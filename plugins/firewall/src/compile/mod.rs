@@ -2,7 +2,7 @@
 //!
 //! Pure: the same section, files and interfaces give the same ruleset, to the last name. What a packet costs does not grow
 //! with the number of rules where it can be helped: states of connections, pairs of zones and runs of like rules are looked
-//! up in verdict maps (`fold`, of the `line`s that a chain is made of). `matches` says what packets, `rules` what is done
+//! up in verdict maps (`fold`, of a `run` of the `line`s that a chain is made of; `alone` are those that do not). `matches` says what packets, `rules` what is done
 //! with them, `hooks` which chains there are, `pairs` what applies between zones, `defaults` what needs no rule, `spoof` and
 //! `nat` the rest.
 //!
@@ -16,6 +16,7 @@
 //! - A zone with networks of one family only has no sources of the other; that is warned of.
 //! - Sources are checked by route last of all, and one that has none may still be link-local or unspecified (RFC 4862).
 
+mod alone;
 mod check;
 mod defaults;
 mod fields;
@@ -27,6 +28,7 @@ mod matches;
 mod nat;
 mod pairs;
 mod rules;
+mod run;
 mod sets;
 mod spoof;
 mod value;
