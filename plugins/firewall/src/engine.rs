@@ -6,12 +6,16 @@
 //! cannot be put in force leaves the old one there. When somebody else touches our table it is made whole again, at once
 //! the first time, then after growing pauses.
 //!
-//! `engine/reasons.rs` has what the operator is told when the kernel refuses a whole batch, `engine/contents.rs` what
-//! the files of sets hold, `engine/backoff.rs` when something is tried again.
+//! Map: `installation` (one that goes on), `contents` (what the files of sets hold), `repair` (when to mend what others
+//! did), `backoff` (when to try again what failed), `parameters` (of connection tracking), `reasons` (what the operator is
+//! told when the kernel refuses a whole batch).
 
 mod backoff;
 mod contents;
+mod installation;
+mod parameters;
 mod reasons;
+mod repair;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +28,14 @@ use portreeve_nftables::{Acknowledgement, Endian};
 
 use crate::compile::{Options, Whole, compile};
 use crate::config::Config;
-use crate::install::{self, Built, Existing};
+use crate::install::{self, Existing};
 use crate::ruleset::Ruleset;
 use crate::time::Instant;
 use backoff::Backoff;
 use contents::Contents;
+use installation::{Install, Reason, Sent};
+use parameters::Parameters;
+use repair::Repair;
 
 pub use reasons::CommitError;
 
@@ -38,15 +45,8 @@ const BOUND_TRIES: u32 = 10;
 const MAX_TRIES: u32 = 20;
 /// Readings that others may disturb, over all tries.
 const MAX_LOOKS: u32 = 1000;
-/// Between two repairs of what others did: at first, and at most.
-const REPAIR_PAUSE: Duration = Duration::from_secs(1);
-const MAX_REPAIR_PAUSE: Duration = Duration::from_secs(5);
-/// So long without a foreign change: the next repair is made at once.
-const REPAIR_QUIET: Duration = Duration::from_secs(120);
 /// Before what could not be brought about, such as a set whose file has changed, is tried again: at most.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
-/// The same for parameters of connection tracking.
-const MAX_PARAMETERS_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the shim is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,51 +69,6 @@ pub enum Action {
     Condition(Option<String>),
     /// Somebody else changed our table; it is being made whole.
     Touched(String),
-}
-
-/// Why an installation goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// A section was given.
-    Section,
-    /// A file or an interface changed, or somebody touched the table.
-    Upkeep,
-}
-
-/// An installation.
-struct Install {
-    reason: Reason,
-    config: Arc<Config>,
-    ruleset: Ruleset,
-    tries: u32,
-    /// Readings that came to nothing.
-    looks: u32,
-    /// Somebody touched the table: sets of the right name may have lost their elements.
-    distrust: bool,
-    /// What was sent.
-    sent: Option<Sent>,
-}
-
-/// Transactions that are being sent.
-struct Sent {
-    built: Built,
-    /// The generation that the first is bound to.
-    bound: Option<u32>,
-    /// Which one is under way.
-    stage: usize,
-}
-
-impl Sent {
-    /// The one that is under way; none when all were sent. Each is asked for once.
-    fn take(&mut self) -> Option<Vec<u8>> {
-        self.built.stages.get(self.stage).cloned()
-    }
-
-    /// The generation that it makes.
-    fn made(&self) -> Option<u32> {
-        let stages = u32::try_from(self.stage).unwrap_or(u32::MAX).wrapping_add(1);
-        self.bound.map(|generation| generation.wrapping_add(stages))
-    }
 }
 
 /// What is in force.
@@ -146,22 +101,12 @@ pub struct Engine {
     generation: Option<u32>,
     repair: Repair,
     retry: Backoff,
-    /// Why parameters of connection tracking are not what they should be.
-    parameters: Option<String>,
-    parameters_retry: Backoff,
+    parameters: Parameters,
     /// Why what is in force is not what it should be.
     failure: Option<String>,
     condition: Option<String>,
     actions: VecDeque<Action>,
     counters: Counters,
-}
-
-/// When to repair what others did.
-#[derive(Default)]
-struct Repair {
-    due: Option<Instant>,
-    last: Option<Instant>,
-    pause: Duration,
 }
 
 /// How often things happened.
@@ -195,8 +140,7 @@ impl Engine {
             generation: None,
             repair: Repair::default(),
             retry: Backoff::new(MAX_RETRY_PAUSE),
-            parameters: None,
-            parameters_retry: Backoff::new(MAX_PARAMETERS_PAUSE),
+            parameters: Parameters::new(),
             failure: None,
             condition: None,
             actions: VecDeque::new(),
@@ -330,12 +274,14 @@ impl Engine {
                     && install::cannot_defragment(&install.ruleset, &sent.built, &errors) =>
             {
                 self.options.whole = Whole::Tracking;
+                self.prepared |= sent.stage > 0;
+                self.distrust |= install.distrust;
                 if let Some(Install { reason, config, .. }) = self.install.take() {
                     self.begin(reason, config, now);
                 }
             }
             Ok(errors) => {
-                self.prepared = sent.stage > 0;
+                self.prepared |= sent.stage > 0;
                 let list = install::explain(&install.ruleset, &sent.built, &errors);
                 self.fail(list, now);
             }
@@ -355,6 +301,7 @@ impl Engine {
         if self.in_force.is_none() {
             // What is being installed may be touched already.
             self.again |= self.install.is_some();
+            self.distrust |= self.install.is_some();
             return;
         }
         if ours {
@@ -362,43 +309,36 @@ impl Engine {
             let who = if process.is_empty() { "somebody" } else { process };
             self.actions.push_back(Action::Touched(who.to_owned()));
         }
-        let quiet = self.repair.last.is_none_or(|last| now.since(last) > REPAIR_QUIET);
-        self.repair.pause =
-            if quiet { Duration::ZERO } else { (self.repair.pause * 2).clamp(REPAIR_PAUSE, MAX_REPAIR_PAUSE) };
-        let due = self.repair.last.map_or(now, |last| (last + self.repair.pause).max(now));
-        self.repair.due = Some(self.repair.due.map_or(due, |earlier| earlier.min(due)));
+        self.repair.touched(now);
         self.handle_timeout(now);
     }
 
     /// What is due is done. May be called at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.repair.due.take_if(|at| *at <= now).is_some() {
-            self.repair.last = Some(now);
+        if self.repair.take_due(now) {
             self.distrust = true;
             self.reinstall(now);
         }
         if self.retry.take_due(now) {
             self.reinstall(now);
         }
-        if self.parameters_retry.take_due(now) {
+        if self.parameters.take_due(now) {
             self.set_parameters();
         }
     }
 
     /// What [`Action::SetParameters`] came to: why not all of them could be set. They are tried again after a while.
     pub fn handle_parameters(&mut self, problem: Option<String>, now: Instant) {
-        match &problem {
-            Some(_) => self.parameters_retry.failed(now),
-            None => self.parameters_retry.forgive(),
+        if self.parameters.handle_answer(problem, now) {
+            self.set_parameters();
         }
-        self.parameters = problem;
         self.tell();
     }
 
     /// When [`Self::handle_timeout`] wants to be called. Changes with every input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.repair.due.into_iter().chain(self.retry.due()).chain(self.parameters_retry.due()).min()
+        self.repair.due().into_iter().chain(self.retry.due()).chain(self.parameters.due()).min()
     }
 
     /// What is to be done next.
@@ -506,6 +446,7 @@ impl Engine {
         self.counters.installed += 1;
         self.retry.forgive();
         self.failure = None;
+        self.prepared = false;
         self.in_force = Some(Arc::new(InForce { config: install.config, ruleset: install.ruleset }));
         self.settle(install.reason, Ok(()), now);
     }
@@ -513,8 +454,12 @@ impl Engine {
     fn fail(&mut self, list: Vec<Diagnostic>, now: Instant) {
         let Some(install) = self.install.take() else { return };
         self.counters.refused += 1;
-        // New sets that were made ready are left behind: with what is in force they go.
-        self.again |= self.prepared && self.in_force.is_some();
+        // New sets that were made ready are left behind: with what is in force they go. That is tried again anyway if it was
+        // what failed.
+        let prepared = core::mem::take(&mut self.prepared);
+        self.again |= prepared && install.reason == Reason::Section && self.in_force.is_some();
+        // What was not to be trusted still is not.
+        self.distrust |= install.distrust;
         self.settle(install.reason, Err(list), now);
     }
 
@@ -524,8 +469,7 @@ impl Engine {
                 self.forget_files();
                 let is_new = result.is_ok();
                 self.actions.push_back(Action::Settled(result));
-                if is_new {
-                    self.parameters_retry.forgive();
+                if is_new && self.parameters.want() {
                     self.set_parameters();
                 }
                 self.tell();
@@ -544,7 +488,7 @@ impl Engine {
         self.proceed(now);
     }
 
-    /// Has the kernel's parameters be those of what is in force.
+    /// Has the kernel's parameters be those of what is in force; when [`Parameters`] says so.
     fn set_parameters(&mut self) {
         let Some(found) = &self.in_force else { return };
         self.actions.push_back(Action::SetParameters(found.config.sysctls()));
@@ -554,7 +498,7 @@ impl Engine {
     fn tell(&mut self) {
         let Some(found) = &self.in_force else { return };
         let file = || found.config.files().iter().find_map(|path| self.problem(path).map(str::to_owned));
-        let parameters = || self.parameters.clone();
+        let parameters = || self.parameters.problem().cloned();
         let condition = self.failure.clone().or_else(file).or_else(parameters);
         if self.condition != condition {
             self.condition.clone_from(&condition);

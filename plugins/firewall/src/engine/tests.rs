@@ -2,6 +2,7 @@
 
 use portreeve_nftables::{Endian, inspect, messages};
 
+use super::repair::{REPAIR_PAUSE, REPAIR_QUIET};
 use super::*;
 
 const START: Instant = Instant::from_nanos(1_000_000_000);
@@ -396,4 +397,108 @@ fn a_section_with_a_flowtable_waits_for_the_interfaces_and_follows_them() {
     lab.answer(Vec::new());
     let flowtable = lab.engine.in_force().unwrap().ruleset.flowtable.as_ref().unwrap();
     assert_eq!(flowtable.devices, ["lan0", "wan0"]);
+}
+
+/// What the kernel has after this batch.
+fn after(batch: &[u8]) -> Existing {
+    let mut existing = Existing::default();
+    existing.absorb(Endian::Little, batch).unwrap();
+    existing
+}
+
+fn has(batch: &[u8], bytes: &[u8]) -> bool {
+    batch.windows(bytes.len()).any(|window| window == bytes)
+}
+
+#[test]
+fn what_may_have_been_emptied_is_filled_even_if_that_fails_at_first() {
+    const ADDRESS: [u8; 4] = [192, 0, 2, 1];
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(LISTED), lab.now);
+    lab.actions();
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\n"), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(7);
+    let Action::Commit(first) = lab.action() else { panic!("no batch") };
+    assert!(has(&first, &ADDRESS));
+    let existing = after(&first);
+    lab.answer(Vec::new());
+    lab.actions();
+    let round = |lab: &mut Lab, errors: Vec<Acknowledgement>| {
+        lab.engine.handle_existing(Ok((9, existing.clone())), lab.now);
+        let Some(Action::Commit(batch)) = lab.actions().pop() else { panic!("no batch") };
+        lab.answer(errors);
+        lab.actions();
+        has(&batch, &ADDRESS)
+    };
+    lab.touched(9);
+    assert!(round(&mut lab, refused(1, EPERM)), "the set is not filled");
+    lab.wait(Duration::from_secs(1));
+    assert!(round(&mut lab, Vec::new()), "what was to be filled was forgotten");
+    // A set of the right name is believed to be whole otherwise.
+    lab.engine.handle_section(config(LISTED), lab.now);
+    assert!(!round(&mut lab, Vec::new()));
+}
+
+#[test]
+fn what_was_touched_before_the_first_section_stood_is_looked_at_again() {
+    const ADDRESS: [u8; 4] = [192, 0, 2, 1];
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(LISTED), lab.now);
+    lab.actions();
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\n"), lab.now);
+    lab.actions();
+    lab.existing(7);
+    let Action::Commit(batch) = lab.action() else { panic!("no batch") };
+    lab.touched(9);
+    lab.answer(Vec::new());
+    assert_eq!(lab.actions(), [Action::Settled(Ok(())), Action::Look]);
+    lab.engine.handle_existing(Ok((9, after(&batch))), lab.now);
+    assert!(matches!(lab.action(), Action::Commit(batch) if has(&batch, &ADDRESS)));
+}
+
+#[test]
+fn sets_of_a_section_that_was_refused_are_removed_once() {
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(LISTED), lab.now);
+    lab.actions();
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\n"), lab.now);
+    lab.actions();
+    lab.existing(7);
+    let Action::Commit(first) = lab.action() else { panic!("no batch") };
+    let existing = after(&first);
+    lab.answer(Vec::new());
+    lab.actions();
+    let two = LISTED.replace(r#""bad":"#, r#""worse": (elements: ["192.0.2.9"]), "bad":"#);
+    lab.engine.handle_section(config(&two.replace("\"@bad\"", "\"@worse\"")), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.engine.handle_existing(Ok((8, existing.clone())), lab.now);
+    // The new set is taken, the new rules are not.
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(Vec::new());
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(refused(1, EPERM));
+    assert!(matches!(&lab.actions()[..], [Action::Settled(Err(_)), Action::Look]));
+    // When that fails too it is tried again after a pause, not at once.
+    lab.engine.handle_existing(Ok((9, existing)), lab.now);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(refused(1, EPERM));
+    assert!(matches!(&lab.actions()[..], [Action::Condition(Some(_))]));
+    assert_eq!(lab.engine.poll_timeout(), Some(lab.now + Duration::from_secs(1)));
+}
+
+#[test]
+fn parameters_are_set_one_list_at_a_time() {
+    let mut lab = Lab::standing(ONE);
+    assert!(lab.parameters.take().is_some());
+    // Another section while they are being set.
+    lab.engine.handle_section(config(r#"(zones: {"lan": (interfaces: ["lan0"])}, conntrack: (max: 4096))"#), lab.now);
+    lab.install(8);
+    assert_eq!(lab.actions(), [Action::Settled(Ok(()))]);
+    assert_eq!(lab.parameters, None);
+    lab.engine.handle_parameters(None, lab.now);
+    lab.actions();
+    assert!(lab.parameters.take().unwrap().iter().any(|(_, value)| value == "4096"));
+    lab.engine.handle_parameters(None, lab.now);
+    assert_eq!((lab.actions(), lab.parameters.take(), lab.engine.poll_timeout()), (vec![], None, None));
 }
