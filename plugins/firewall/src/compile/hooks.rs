@@ -14,7 +14,7 @@ use super::matches::{Cond, TCP, UDP, ranged};
 use super::rules::{SYN_OF_SYN_RST, is};
 use super::value::Value;
 use super::{Compiler, LOOPBACK, Whole};
-use crate::config::{AntiSpoofing, Config, Matches, MssClamp, Rule};
+use crate::config::{AntiSpoofing, MssClamp};
 use crate::ruleset::{Base, ChainId, ChainKind, Flowtable, HookPoint, Selector, Statement, Test, Verdict, ct};
 
 /// Base chains, those that are there.
@@ -134,24 +134,9 @@ impl Compiler<'_> {
         self.options.whole == Whole::Tracking && self.wants_whole_packets()
     }
 
-    /// Whether rules or defaults look into transport headers, and nothing asks of connections: that would put fragments together, too.
+    /// Whether something looks into transport headers, and nothing asks of connections: that would put fragments together, too.
     fn wants_whole_packets(&self) -> bool {
-        let config = self.config;
-        let of_transport = |matches: &Matches| {
-            !(matches.source_port.items.is_empty()
-                && matches.destination_port.items.is_empty()
-                && matches.icmp.items.is_empty())
-                || matches.tcp_flags.is_some()
-        };
-        let of_connections =
-            |matches: &Matches| !matches.states.is_empty() || matches.connections.is_some() || matches.translated;
-        let defaults = &config.defaults;
-        let of_defaults = defaults.rfc4890 || defaults.rfc6092 || defaults.ping || defaults.dhcp_client;
-        !defaults.stateful
-            && config.nat.is_empty()
-            && config.offload.is_none()
-            && (of_defaults || all_rules(config).any(|rule| of_transport(&rule.matches)))
-            && !all_rules(config).any(|rule| of_connections(&rule.matches))
+        self.config.asks_of_transport() && !self.config.tracks_connections()
     }
 
     fn base_chains(&mut self) -> Hooks {
@@ -187,7 +172,7 @@ impl Compiler<'_> {
     /// Counters of rules have their names before those of pairs.
     pub(super) fn rule_counters(&mut self) {
         let config = self.config;
-        for rule in all_rules(config) {
+        for rule in config.lists().flatten() {
             if let Some(name) = &rule.count {
                 self.counter(name);
             }
@@ -269,11 +254,4 @@ impl Compiler<'_> {
             }
         }
     }
-}
-
-/// All rules but those of translation.
-fn all_rules(config: &Config) -> impl Iterator<Item = &Rule> {
-    let hooks = [&config.input, &config.forward, &config.output];
-    let chains = config.chains.iter().flat_map(|chain| &chain.rules);
-    config.rules.iter().chain(hooks.into_iter().flat_map(|hook| &hook.rules)).chain(&config.prerouting).chain(chains)
 }

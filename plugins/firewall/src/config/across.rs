@@ -19,19 +19,13 @@ const MAX_COMPARED: usize = 64;
 pub(super) fn check(config: &Config, places: &Places, d: &mut Diagnostics) {
     circles(config, d);
     unused(config, d);
-    for rules in lists(config) {
+    for rules in config.lists() {
         unreachable(rules, d);
     }
     decided::check(config, d);
     absent::check(config, d);
     policies(&config.policies, d);
     open(config, places, d);
-}
-
-/// All lists of rules but those of address translation.
-fn lists(config: &Config) -> impl Iterator<Item = &[Rule]> {
-    let hooks = [&config.rules, &config.input.rules, &config.forward.rules, &config.output.rules, &config.prerouting];
-    hooks.into_iter().chain(config.chains.iter().map(|chain| &chain.rules)).map(Vec::as_slice)
 }
 
 /// The chain that a rule leads to.
@@ -122,7 +116,7 @@ fn unused(config: &Config, d: &mut Diagnostics) {
     if config.sets.is_empty() && config.chains.is_empty() {
         return;
     }
-    for rule in lists(config).flatten() {
+    for rule in config.lists().flatten() {
         of(&rule.matches);
         added.extend(rule.add_source_to);
         chains.extend(target(rule));
@@ -195,7 +189,7 @@ fn policies(policies: &[Policy], d: &mut Diagnostics) {
 
 /// Sections that are closed, or open, and probably not on purpose.
 fn open(config: &Config, places: &Places, d: &mut Diagnostics) {
-    let rules = lists(config).all(<[Rule]>::is_empty) && config.nat.is_empty();
+    let rules = config.lists().all(<[Rule]>::is_empty) && config.nat.is_empty();
     if config.zones.is_empty() && rules && !config.input.accept && !config.forward.accept {
         let message = "there is no zone and no rule: nothing comes in, and nothing is forwarded";
         d.warning_with_hint(places.section, message, "add `zones`, `policies` and `rules`");

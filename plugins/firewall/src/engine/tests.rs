@@ -339,16 +339,23 @@ fn another_section_sets_its_own_parameters_at_once() {
 #[test]
 fn a_kernel_without_transparent_proxies_puts_fragments_together_by_tracking_connections() {
     const ENOENT: i32 = 2;
+    const ENOMEM: i32 = 12;
     let mut lab = Lab::new();
     let stateless = r#"(zones: {"lan": (interfaces: ["lan0"])}, defaults: (stateful: false))"#;
     lab.engine.handle_section(config(stateless), lab.now);
     assert_eq!(lab.action(), Action::Look);
     lab.existing(7);
     let Action::Commit(batch) = lab.action() else { panic!("no batch") };
-    let has = |batch: &[u8], name: &[u8]| batch.windows(name.len()).any(|window| window == name);
     assert!(has(&batch, b"tproxy") && !has(&batch, b"notrack"));
     let mut all = messages(Endian::Little, &batch).map(|message| message.unwrap());
     let sequence = all.find(|message| has(message.bytes, b"tproxy")).unwrap().sequence;
+    // A lack of memory says nothing about what the kernel has.
+    lab.answer(refused(sequence, ENOMEM));
+    assert!(matches!(&lab.actions()[..], [Action::Settled(Err(_))]));
+    lab.engine.handle_section(config(stateless), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(7);
+    assert_eq!(lab.action(), Action::Commit(batch));
     lab.answer(refused(sequence, ENOENT));
     assert_eq!(lab.action(), Action::Look);
     lab.existing(7);

@@ -48,6 +48,11 @@ pub fn is_stale(errors: &[Acknowledgement]) -> bool {
     errors.iter().any(|error| error.errno.saturating_abs() == errno::ERESTART)
 }
 
+/// The kernel has no such thing, or not at this place.
+const fn lacks(errno: i32) -> bool {
+    matches!(errno, errno::ENOENT | errno::EOPNOTSUPP | errno::EAFNOSUPPORT)
+}
+
 /// The kernel refused what puts fragments together ([`Statement::Defragment`]); there is another way.
 #[must_use]
 pub fn cannot_defragment(ruleset: &Ruleset, built: &Built, errors: &[Acknowledgement]) -> bool {
@@ -58,8 +63,9 @@ pub fn cannot_defragment(ruleset: &Ruleset, built: &Built, errors: &[Acknowledge
         }
         _ => false,
     };
-    let failed = errors.iter().filter(|error| error.errno != 0);
-    failed.filter_map(|error| built.origin(error.sequence)).any(is_it)
+    // Anything else, such as a lack of memory, says nothing about what it can do.
+    let lacking = errors.iter().filter(|error| lacks(error.errno.saturating_abs()));
+    lacking.filter_map(|error| built.origin(error.sequence)).any(is_it)
 }
 
 /// What the kernel's answers to a transaction say about the section; nothing if there is no error among them.
@@ -180,7 +186,7 @@ impl<'a> Refused<'a> {
     fn words(&self) -> (String, Option<String>) {
         let code = self.code();
         let what = self.origin.describe(self.ruleset);
-        let lacks = matches!(self.errno, errno::ENOENT | errno::EOPNOTSUPP | errno::EAFNOSUPPORT);
+        let lacks = lacks(self.errno);
         if self.errno == errno::EPERM {
             let hint = "it needs CAP_NET_ADMIN in the user namespace of its network namespace".to_owned();
             return (format!("this process may not change nf_tables ({code}; CAP_NET_ADMIN)"), Some(hint));

@@ -315,7 +315,7 @@ fn usual_state(packet: &Packet) -> u32 {
             128 | 139 => ct::NEW,
             129 | 140 => ct::ESTABLISHED,
             // Also numbers that mean nothing: all below 128 are taken for errors.
-            1..=127 => ct::RELATED,
+            0..=127 => ct::RELATED,
             130..=136 | 143 => ct::UNTRACKED,
             _ => ct::INVALID,
         },

@@ -36,6 +36,8 @@ const fn room(count: usize, size: usize) -> usize {
 /// An element with a key of zeros, and where the key is in it.
 struct Template {
     bytes: Vec<u8>,
+    /// It is longer than netlink can say.
+    oversized: bool,
     places: [usize; 2],
 }
 
@@ -52,12 +54,17 @@ impl Template {
             more(w);
         });
         // A second key comes right after the first, with the header of KEY_END and of its value.
-        Self { bytes: writer.bytes, places: [FIRST_KEY, FIRST_KEY + width.next_multiple_of(4) + 8] }
+        Self {
+            oversized: writer.oversized,
+            bytes: writer.bytes,
+            places: [FIRST_KEY, FIRST_KEY + width.next_multiple_of(4) + 8],
+        }
     }
 
     fn write(&self, writer: &mut Writer, keys: &[&[u8]]) {
         let start = writer.bytes.len();
         writer.bytes.extend_from_slice(&self.bytes);
+        writer.oversized |= self.oversized;
         for (place, key) in self.places.iter().zip(keys) {
             writer.put(start + place, key);
         }

@@ -169,4 +169,8 @@ fn one_element_that_is_too_long_is_told() {
     let mut batch = Batch::new(Endian::Little);
     batch.push_elements(&SET, Change::Add, [Element::new(vec![0; 4]), Element::new(vec![0; 66_000])]);
     assert_eq!(batch.oversized().map(|oversized| oversized.sequence), Some(2));
+    let mut batch = Batch::new(Endian::Little);
+    let chain = "c".repeat(66_000);
+    batch.push_verdicts(&SET, Change::Add, 1, [(&[1][..], Verdict::Goto(chain.into()))].into_iter());
+    assert_eq!(batch.oversized().map(|oversized| oversized.sequence), Some(1));
 }

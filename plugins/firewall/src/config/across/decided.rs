@@ -28,13 +28,21 @@ pub(super) fn check(config: &Config, d: &mut Diagnostics) {
     list(config, &config.rules, ways, d);
     list(config, &config.input.rules, input, d);
     list(config, &config.forward.rules, forward, d);
-    if config.defaults.stateful || !config.nat.is_empty() {
-        let late = super::lists(config).flatten().find(|rule| rule.matches.later_fragments);
-        if let Some(rule) = late {
-            let message = "no later fragment comes to this rule: connection tracking puts packets together before";
-            d.warning_with_hint(begin(rule), message, "remove it; fragments that belong to nothing never pass");
+    fragments(config, d);
+}
+
+/// Rules about what no rule sees.
+fn fragments(config: &Config, d: &mut Diagnostics) {
+    let Some(rule) = config.lists().flatten().find(|rule| rule.matches.later_fragments) else { return };
+    let why = match () {
+        () if config.tracks_connections() => "connection tracking puts packets together before",
+        () if config.asks_of_transport() => {
+            "packets are put together before, since ports or types of ICMP are asked for"
         }
-    }
+        () => return,
+    };
+    let message = format!("no later fragment comes to this rule: {why}");
+    d.warning_with_hint(begin(rule), message, "remove it; fragments that belong to nothing never pass");
 }
 
 fn list(config: &Config, rules: &[Rule], ways: impl Fn(&Rule) -> Ways, d: &mut Diagnostics) {
@@ -223,9 +231,22 @@ mod tests {
     }
 
     #[test]
-    fn later_fragments_are_seen_only_without_connection_tracking() {
+    fn later_fragments_are_seen_only_where_nobody_puts_them_together() {
         let rule = r#"prerouting: [(family: Ipv4, later_fragments: true, then: Drop)]"#;
-        assert_eq!(warnings(rule).len(), 1);
-        assert!(warnings(&format!("{rule}, defaults: (stateful: false)")).is_empty());
+        let told = |text: &str| {
+            let all = warnings(text);
+            all.into_iter().filter(|message| message.contains("later fragment")).collect::<Vec<_>>()
+        };
+        assert_eq!(told(rule).len(), 1);
+        let off = "defaults: (stateful: false, rfc4890: false, rfc6092: false, ping: false, dhcp_client: false)";
+        assert_eq!(told(&format!("{rule}, {off}")), [""; 0]);
+        for (more, why) in [
+            (r#"input: (rules: [(protocol: ["tcp"], destination_port: ["22"], then: Accept)])"#, "ports"),
+            (r#"input: (rules: [(states: [New], then: Accept)])"#, "connection tracking"),
+            (r#"offload: (zones: ["lan", "wan"])"#, "connection tracking"),
+        ] {
+            let found = told(&format!("{rule}, {more}, {off}"));
+            assert!(found.len() == 1 && found[0].contains(why), "{more}: {found:?}");
+        }
     }
 }
