@@ -157,3 +157,32 @@ fn nothing_leaks_between_the_guard_and_the_rules() -> Result {
     *core = Some(next);
     ensure(tried.leaked == 0 && tried.rounds > 0, || format!("{tried:?}")).map_err(|f: Failure| f.with("log", &log))
 }
+
+/// The rules of the run before go on filtering although nobody can mend them; when they go the router is shut.
+#[test]
+fn a_component_that_cannot_be_loaded_leaves_the_router_with_rules_or_shut() -> Result {
+    let mut scene = Scene::new(&gateway(""))?;
+    let file = scene.site.path("plugins/firewall.wasm");
+    let component = std::fs::read(&file)?;
+    if let Some(core) = scene.core.take() {
+        core.stop()?;
+    }
+    // The site's plugins are links to what was built.
+    std::fs::remove_file(&file)?;
+    std::fs::write(&file, "not a component")?;
+    let mut core = scene.site.start(&scene.place.router)?;
+    core.wait_ready("radvd", WITHIN)?;
+    scene.core = Some(core);
+    scene.passes(Side::Lan, Side::Wan, &Packet::udp((LAN, 1), (WAN, 53)))?;
+    scene.vanishes(Side::Wan, &Packet::syn((WAN, 1), (LAN, 80)))?;
+    scene.place.router.run("nft flush ruleset")?;
+    scene.wait("the guard", || scene.place.tables().ok()?.contains(GUARD).then_some(()))?;
+    is_shut(&scene, 7)?;
+    std::fs::write(&file, component)?;
+    scene.core().reload()?;
+    scene.wait("the end of the guard", || {
+        let tables = scene.place.tables().ok()?;
+        (tables.contains(TABLE) && !tables.contains(GUARD)).then_some(())
+    })?;
+    scene.passes(Side::Lan, Side::Wan, &Packet::udp((LAN, 8), (WAN, 53))).map(drop)
+}

@@ -60,6 +60,7 @@ impl Core {
         self.shared.metrics.remove_all(name);
         self.tables.unguard(name);
         self.tables.set_untidy();
+        self.complaint.forget(name);
         let (shared, name) = (self.shared.clone(), name.to_owned());
         tokio::spawn(async move { shared.reconciler.release(&name).await });
     }
@@ -176,7 +177,7 @@ impl Core {
                 // Others may have changed over: only this one keeps what it had.
                 let reason = first_error(&text);
                 tracing::error!(plugin, reason, "the plugin refuses its new section, the old one stays in force");
-                self.complaint.set(&text);
+                self.complaint.refused(&text);
                 if let Some(entry) = self.entries.get_mut(plugin) {
                     entry.ready = Some((*before).clone());
                 }

@@ -1,45 +1,44 @@
 //! Why the configuration that was wanted last is not in force, until another is wanted or it is in force after all.
 
+use std::collections::BTreeMap;
+
 /// See the file's head.
 #[derive(Debug, Default)]
 pub(super) struct Complaint {
-    text: Option<String>,
-    /// It is of a plugin that was just started: when it starts after all, as the kernel has memory again, nothing is left
-    /// to complain of.
-    by_start_of: Option<String>,
+    /// A plan or a change-over that was refused.
+    change: Option<String>,
+    /// Plugins that refused their sections when they were started. When one starts after all, as the kernel has memory
+    /// again, nothing is left to complain of.
+    starts: BTreeMap<String, String>,
 }
 
 impl Complaint {
     /// What was complained of.
-    pub(super) fn text(&self) -> Option<&str> {
-        self.text.as_deref()
+    pub(super) fn text(&self) -> Option<String> {
+        let all: Vec<&str> = self.change.iter().chain(self.starts.values()).map(String::as_str).collect();
+        (!all.is_empty()).then(|| all.join("\n"))
     }
 
-    /// All is in force.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    /// A plan was accepted. What was refused at a start still is, until that plugin starts.
+    pub(super) fn accepted(&mut self) {
+        self.change = None;
     }
 
     /// A plan or a change-over was refused.
-    pub(super) fn set(&mut self, complaints: &str) {
-        *self = Self { text: Some(complaints.trim_end().to_owned()), by_start_of: None };
+    pub(super) fn refused(&mut self, complaints: &str) {
+        self.change = Some(complaints.trim_end().to_owned());
     }
 
     /// A plugin refused its section when it was started; true if that is new.
-    pub(super) fn set_by_start(&mut self, plugin: &str, complaints: &str) -> bool {
-        if self.text() == Some(complaints.trim_end()) {
-            return false;
-        }
-        self.set(complaints);
-        self.by_start_of = Some(plugin.to_owned());
-        true
+    pub(super) fn refused_start(&mut self, plugin: &str, complaints: &str) -> bool {
+        let complaints = complaints.trim_end();
+        let before = self.starts.insert(plugin.to_owned(), complaints.to_owned());
+        before.is_none_or(|before| before != complaints)
     }
 
-    /// A plugin works.
-    pub(super) fn started(&mut self, plugin: &str) {
-        if self.by_start_of.as_deref() == Some(plugin) {
-            self.clear();
-        }
+    /// A plugin works, or is gone.
+    pub(super) fn forget(&mut self, plugin: &str) {
+        self.starts.remove(plugin);
     }
 }
 
@@ -50,22 +49,26 @@ mod tests {
     #[test]
     fn what_a_plugin_refused_at_its_start_is_over_when_it_works() {
         let mut complaint = Complaint::default();
-        assert!(complaint.set_by_start("firewall", "no memory\n"));
-        assert!(!complaint.set_by_start("firewall", "no memory\n"), "the same again is not printed again");
-        complaint.started("radvd");
-        assert_eq!(complaint.text(), Some("no memory"));
-        complaint.started("firewall");
+        assert!(complaint.refused_start("firewall", "no memory\n"));
+        assert!(!complaint.refused_start("firewall", "no memory\n"), "the same again is not printed again");
+        assert!(complaint.refused_start("radvd", "no such link"));
+        complaint.accepted();
+        assert_eq!(complaint.text().as_deref(), Some("no memory\nno such link"));
+        complaint.forget("radvd");
+        assert_eq!(complaint.text().as_deref(), Some("no memory"));
+        complaint.forget("firewall");
         assert_eq!(complaint.text(), None);
     }
 
     #[test]
     fn a_refused_change_is_told_until_another_is_wanted() {
         let mut complaint = Complaint::default();
-        complaint.set_by_start("firewall", "no memory");
-        complaint.set("no such zone\n");
-        complaint.started("firewall");
-        assert_eq!(complaint.text(), Some("no such zone"));
-        complaint.clear();
+        complaint.refused_start("firewall", "no memory");
+        complaint.refused("no such zone\n");
+        assert_eq!(complaint.text().as_deref(), Some("no such zone\nno memory"));
+        complaint.forget("firewall");
+        assert_eq!(complaint.text().as_deref(), Some("no such zone"));
+        complaint.accepted();
         assert_eq!(complaint.text(), None);
     }
 }

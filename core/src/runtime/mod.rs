@@ -307,7 +307,7 @@ impl Core {
                 if plan.has_errors() {
                     complaints
                 } else {
-                    self.complaint.clear();
+                    self.complaint.accepted();
                     self.close_for(&plan).await;
                     self.apply(*plan);
                     return;
@@ -322,7 +322,7 @@ impl Core {
     fn refuse(&mut self, complaints: &str) {
         let first = first_error(complaints);
         tracing::error!(reason = first, "the new configuration is refused, the old one stays in force");
-        self.complaint.set(complaints);
+        self.complaint.refused(complaints);
     }
 
     /// A plugin that was just started refuses its section; the reason in a line.
@@ -332,7 +332,7 @@ impl Core {
         };
         let complaints = ready.render(list);
         let reason = format!("it refused its planned section: {}", first_error(&complaints));
-        if self.complaint.set_by_start(plugin, &complaints) {
+        if self.complaint.refused_start(plugin, &complaints) {
             self.shared.logs.print(complaints);
         }
         reason
@@ -392,7 +392,7 @@ impl Core {
                 self.supervisor.handle_ready(&plugin, run, now);
                 self.tables.unguard(&plugin);
                 self.tables.set_untidy();
-                self.complaint.started(&plugin);
+                self.complaint.forget(&plugin);
             }
             What::Degraded(reason) => {
                 tracing::warn!(%plugin, run, reason, "plugin degraded");

@@ -16,7 +16,7 @@ impl Core {
                 uptime_ms: millis(self.started.elapsed()),
                 rss_bytes: resident_bytes(),
                 config: self.options.config.display().to_string(),
-                config_error: self.complaint.text().map(str::to_owned),
+                config_error: self.complaint.text(),
             },
             plugins: self.order.iter().filter_map(|name| self.status_of(name)).collect(),
         }

@@ -2,8 +2,8 @@
 //! tables that no plan names any more.
 //!
 //! The guard goes up before a plugin is started that asks for it (`Need::Guard`) and of whose tables none is there: after a
-//! restart the tables of the run before still filter. A plugin whose component cannot be loaded asks as it did when it could:
-//! who asked is kept on flash. The guard goes when all that asked for it have been ready once. A plugin that never gets that
+//! restart the tables of the run before still filter. Who asked is kept on flash (`asked`), for a plugin whose component
+//! cannot be loaded. The guard goes when all that asked for it have been ready once. A plugin that never gets that
 //! far leaves the router closed, which is what it is for.
 //!
 //! A plugin mends its tables as long as it is well. While it is not (it crashed and waits, starts again, is degraded) they are
@@ -11,29 +11,32 @@
 //!
 //! Only [`Core::settle_tables`], awaited in the loop, takes anything away, and looks at what is wanted at that moment.
 
+mod asked;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{Duration, Instant};
+
+use portreeve_config::NamePattern;
 
 use super::Core;
 use super::planning::{Plan, PlannedPlugin};
-use crate::grants::{Access, Grants, Need};
+use crate::grants::Access;
 use crate::supervisor::State;
 use crate::sys::Kernel;
+use asked::{Asked, planned};
 
 /// The guard's table, as the grant would name it.
 const GUARD: &str = "inet/portreeve-guard";
-/// Name of the file on flash with the plugins that asked for the guard, a line each.
-const ASKED: &str = "guarded";
 /// Between two looks at tables that nobody else mends.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of the guard, and what is to be done.
 #[derive(Default)]
 pub(super) struct Tables {
+    /// Who asked for the guard, as it is on flash.
+    asked: Asked,
     /// Plugins that keep the router closed until they are ready.
     guarded: BTreeSet<String>,
     /// Those of them that run degraded and lost their tables: it is enough that these are there again.
@@ -53,7 +56,8 @@ pub(super) struct Tables {
 /// A plugin that asked for the guard and is not well.
 struct Down<'a> {
     name: &'a str,
-    grants: &'a Grants,
+    /// Those that it filters with.
+    tables: Vec<NamePattern>,
     /// It runs all the same.
     degraded: bool,
 }
@@ -112,7 +116,7 @@ impl Tables {
         let mut bare = BTreeSet::new();
         for plugin in down {
             let Some(there) = &there else { break };
-            let filters = there.iter().any(|table| names(plugin.grants, table));
+            let filters = there.iter().any(|table| names(&plugin.tables, table));
             let guarded = self.guarded.contains(plugin.name);
             if filters && plugin.degraded && self.lost.contains(plugin.name) {
                 self.unguard(plugin.name);
@@ -136,46 +140,60 @@ impl Tables {
 impl Core {
     /// Closes the router for the plugins of a plan that want that and are new.
     pub(super) async fn close_for(&mut self, plan: &Plan) {
-        let before = self.asked_before();
-        let name = |plugin: &PlannedPlugin| plugin.config.name.value.clone();
-        let asks = |plugin: &&PlannedPlugin| match &plugin.outcome {
-            Ok(Some(ready)) => ready.grants.check(Access::Guard).is_ok(),
-            _ => before.contains(&plugin.config.name.value),
-        };
-        let asking: Vec<&PlannedPlugin> = plan.plugins.iter().filter(asks).collect();
-        self.remember_asked(&before, asking.iter().map(|plugin| name(plugin)).collect());
+        let before = Asked::read(&self.options.flash);
+        let mut asked = Asked::default();
+        for plugin in &plan.plugins {
+            let name = &plugin.config.name.value;
+            let tables = match &plugin.outcome {
+                Ok(Some(ready)) => ready.grants.check(Access::Guard).is_ok().then(|| planned(&ready.grants)),
+                _ => before.tables(name).map(<[_]>::to_vec),
+            };
+            if let Some(tables) = tables {
+                asked.insert(name, tables);
+            }
+        }
+        self.tables.asked = before;
+        self.remember(asked);
         let new = |plugin: &&PlannedPlugin| {
             self.entries.get(&plugin.config.name.value).is_none_or(|entry| entry.ready.is_none())
         };
-        let asking: Vec<&PlannedPlugin> = asking.into_iter().filter(new).collect();
+        let asking = plan.plugins.iter().filter(new).map(|plugin| plugin.config.name.value.as_str());
+        let asking: Vec<_> = asking.filter_map(|name| Some((name, self.tables.asked.tables(name)?))).collect();
         if asking.is_empty() {
             return;
         }
         let there = self.shared.kernel.plugin_tables().await.unwrap_or_default();
-        let filtered = |plugin: &PlannedPlugin| match &plugin.outcome {
-            Ok(Some(ready)) => there.iter().any(|table| names(&ready.grants, table)),
-            // Which tables it would have is not known: those that are there are left alone, and filter.
-            _ => there.iter().any(|table| table != GUARD),
-        };
-        let unprotected: BTreeSet<String> = asking.into_iter().filter(|plugin| !filtered(plugin)).map(name).collect();
-        if unprotected.is_empty() {
+        let bare = asking.into_iter().filter(|(_, tables)| !there.iter().any(|table| names(tables, table)));
+        let bare: BTreeSet<String> = bare.map(|(name, _)| name.to_owned()).collect();
+        if bare.is_empty() {
             return;
         }
         let shared = self.shared.clone();
-        self.tables.close(&*shared.kernel, unprotected).await;
+        self.tables.close(&*shared.kernel, bare).await;
     }
 
     /// Plugins that asked for the guard and are not well at present.
-    fn down(&self) -> Vec<Down<'_>> {
-        let entries =
-            self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), &entry.ready.as_ref()?.grants)));
-        let asking = entries.filter(|(_, grants)| grants.check(Access::Guard).is_ok());
-        let down = asking.filter_map(|(name, grants)| {
+    fn down(&self, asked: &Asked) -> Vec<Down<'_>> {
+        let entries = self.entries.iter().filter_map(|(name, entry)| {
+            let tables = match &entry.ready {
+                Some(ready) => ready.grants.check(Access::Guard).is_ok().then(|| planned(&ready.grants)),
+                // Its component cannot be loaded.
+                None => asked.tables(name).map(<[_]>::to_vec),
+            };
+            Some((name.as_str(), tables?))
+        });
+        let down = entries.filter_map(|(name, tables)| {
             let state = self.supervisor.view(name).map(|view| &view.state);
             let degraded = matches!(state, Some(State::Degraded(_)));
-            (state != Some(&State::Ready)).then_some(Down { name, grants, degraded })
+            (state != Some(&State::Ready)).then_some(Down { name, tables, degraded })
         });
         down.collect()
+    }
+
+    /// Whether this plugin, as it is planned, does not ask for the guard; unknown of one that cannot be loaded.
+    fn is_free(&self, plugin: &str) -> bool {
+        let ready = self.entries.get(plugin).and_then(|entry| entry.ready.as_ref());
+        ready.is_some_and(|ready| ready.grants.check(Access::Guard).is_err())
     }
 
     /// Takes the guard away if nobody wants it any more, and removes tables that no plugin's plan names.
@@ -186,7 +204,10 @@ impl Core {
             // What stands stays.
             tables.look_at = None;
         } else {
-            tables.keep_closed(&*self.shared.kernel, &self.down(), now).await;
+            // The operator may have taken the need away meanwhile.
+            tables.guarded.retain(|plugin| !self.is_free(plugin));
+            tables.lost.retain(|plugin| !self.is_free(plugin));
+            tables.keep_closed(&*self.shared.kernel, &self.down(&tables.asked), now).await;
         }
         self.tables = tables;
         if self.tables.closed && self.tables.guarded.is_empty() {
@@ -212,8 +233,8 @@ impl Core {
         self.tables.untidy = false;
         // A kernel without nf_tables has none.
         for table in self.shared.kernel.plugin_tables().await.unwrap_or_default() {
-            let mut kept = self.entries.values().filter_map(|entry| Some(&entry.ready.as_ref()?.grants));
-            let wanted = if table == GUARD { self.tables.closed } else { kept.any(|grants| names(grants, &table)) };
+            let mut kept = self.entries.values().filter_map(|entry| Some(planned(&entry.ready.as_ref()?.grants)));
+            let wanted = if table == GUARD { self.tables.closed } else { kept.any(|tables| names(&tables, &table)) };
             if wanted {
                 continue;
             }
@@ -224,37 +245,20 @@ impl Core {
         }
     }
 
-    fn asked_before(&self) -> BTreeSet<String> {
-        let text = std::fs::read_to_string(self.options.flash.join(ASKED)).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
     /// Flash is written when it changes only.
-    fn remember_asked(&self, before: &BTreeSet<String>, now: BTreeSet<String>) {
-        if *before == now {
+    fn remember(&mut self, asked: Asked) {
+        if self.tables.asked == asked {
             return;
         }
-        let lines: String = now.iter().map(|name| format!("{name}\n")).collect();
-        if let Err(error) = write_whole(&self.options.flash, ASKED, &lines) {
-            let path = self.options.flash.join(ASKED);
-            tracing::warn!(path = %path.display(), %error, "cannot remember who asks for the guard");
+        if let Err(error) = asked.write(&self.options.flash) {
+            let path = self.options.flash.display();
+            tracing::warn!(%path, %error, "cannot remember who asks for the guard");
         }
+        self.tables.asked = asked;
     }
 }
 
-/// Writes a file so that a power cut leaves the old one or the new one.
-fn write_whole(directory: &Path, name: &str, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let temporary = directory.join(format!(".{name}"));
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, directory.join(name))?;
-    std::fs::File::open(directory)?.sync_all()
-}
-
-/// Whether a plan names a table.
-fn names(grants: &Grants, table: &str) -> bool {
-    table != GUARD
-        && grants.planned().iter().any(|need| matches!(need, Need::NfTables(tables) if tables.matches(table)))
+/// Whether one of these is the table's name.
+fn names(patterns: &[NamePattern], table: &str) -> bool {
+    table != GUARD && patterns.iter().any(|pattern| pattern.matches(table))
 }

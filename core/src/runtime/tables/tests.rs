@@ -1,16 +1,12 @@
 //! When the router is closed, on a fake kernel and a virtual clock.
 
-use portreeve_config::NamePattern;
-
 use super::*;
-use crate::grants::Policy;
 use crate::sys::fake::FakeKernel;
 
 const TABLE: &str = "inet/portreeve-firewall";
 
-fn grants() -> Grants {
-    let needs = vec![Need::Guard, Need::NfTables(NamePattern::new(TABLE).unwrap())];
-    Grants::new(needs.clone(), needs, Policy::Manifest)
+fn down(degraded: bool) -> [Down<'static>; 1] {
+    [Down { name: "firewall", tables: vec![NamePattern::new(TABLE).unwrap()], degraded }]
 }
 
 fn is_closed(kernel: &FakeKernel) -> bool {
@@ -19,8 +15,7 @@ fn is_closed(kernel: &FakeKernel) -> bool {
 
 #[tokio::test]
 async fn a_plugin_that_is_down_without_its_table_closes_the_router_until_it_is_ready() {
-    let (kernel, grants, mut now) = (FakeKernel::new(), grants(), Instant::now());
-    let down = &[Down { name: "firewall", grants: &grants, degraded: false }];
+    let (kernel, down, mut now) = (FakeKernel::new(), &down(false), Instant::now());
     let mut tables = Tables::default();
     tables.keep_closed(&kernel, &[], now).await;
     assert_eq!(tables.poll_timeout(), None, "nothing is looked at while all is well");
@@ -44,8 +39,7 @@ async fn a_plugin_that_is_down_without_its_table_closes_the_router_until_it_is_r
 
 #[tokio::test]
 async fn a_degraded_plugin_without_its_table_closes_the_router_until_the_table_is_there() {
-    let (kernel, grants, now) = (FakeKernel::new(), grants(), Instant::now());
-    let down = &[Down { name: "firewall", grants: &grants, degraded: true }];
+    let (kernel, down, now) = (FakeKernel::new(), &down(true), Instant::now());
     let mut tables = Tables::default();
     tables.keep_closed(&kernel, down, now).await;
     assert!(is_closed(&kernel));
@@ -73,14 +67,4 @@ async fn a_guard_that_others_flushed_or_that_was_refused_is_put_up_again() {
     kernel.set_tables(&[]);
     tables.keep_closed(&kernel, &[], now + LOOK_EVERY * 2).await;
     assert!(is_closed(&kernel));
-}
-
-#[test]
-fn who_asked_is_written_whole_or_not_at_all() {
-    let directory = tempfile::tempdir().unwrap();
-    write_whole(directory.path(), ASKED, "firewall\n").unwrap();
-    // A write that fails on its way, as on a full disk, leaves what was there.
-    std::fs::create_dir(directory.path().join(".guarded")).unwrap();
-    assert!(write_whole(directory.path(), ASKED, "").is_err());
-    assert_eq!(std::fs::read_to_string(directory.path().join(ASKED)).unwrap(), "firewall\n");
 }
