@@ -15,8 +15,8 @@ use super::index::{Key, Node};
 const MAX_DEPTH: usize = 100;
 /// Digits of numbers that every integer type of 32 bits and more holds.
 const MAX_DIGITS: usize = 9;
-/// Values of one index; a text of more has none.
-const MAX_NODES: usize = 1 << 21;
+/// Values of one index, which takes 20 bytes for each; a text of more has none.
+const MAX_NODES: usize = 1 << 19;
 /// Bytes of text for each value that there is room for at first.
 const BYTES_PER_VALUE: usize = 10;
 
@@ -306,6 +306,13 @@ pub(super) mod tests {
     use serde::de::IgnoredAny;
 
     use super::*;
+
+    #[test]
+    fn a_text_of_too_many_values_has_no_index_and_is_still_recognised() {
+        let list = |values: usize| format!("[{}]", "1,".repeat(values));
+        assert_eq!(index(&list(MAX_NODES - 1)).map(|nodes| nodes.len()), Some(MAX_NODES));
+        assert!(index(&list(MAX_NODES)).is_none() && plain(&list(MAX_NODES)).is_some());
+    }
 
     #[test]
     fn what_sections_are_made_of_is_recognised() {
