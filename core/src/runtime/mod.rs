@@ -4,12 +4,14 @@
 //! ends the start before anything is touched. Order of the end: all plugins wind up together, what waits for
 //! flash is written, the socket goes. `planning` turns router.ron into a [`Plan`], `apply` moves from one plan to
 //! the next, `complaint` keeps why one is not in force, `tables` closes the router until its firewall stands, `status` says how
-//! things stand; this file is the loop between them.
+//! things stand, `requests` answers who asks, `manager` tells the service manager; this file is the loop between them.
 
 mod apply;
 mod complaint;
+mod manager;
 pub mod options;
 pub mod planning;
+mod requests;
 mod status;
 mod tables;
 
@@ -24,7 +26,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::{ReadError, Source};
-use crate::control::protocol::{ControlError, QueryReply};
 use crate::control::server::{self, Request, Service};
 use crate::host::Shared;
 use crate::plugin::instance::{Command, Ended, Event, Failure, Instance, Start, What};
@@ -35,13 +36,12 @@ use crate::sys::Kernel;
 use crate::sys::linux::{LinuxKernel, process};
 use apply::Entry;
 use complaint::Complaint;
+use manager::{notify, tick, watchdog_period};
 use options::Options;
 use planning::{Plan, ReadyPlugin};
 
 /// How long a plugin may take to answer a query or to change over.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Queries in a row that a plugin may leave without an answer.
-const MAX_UNANSWERED: u32 = 3;
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -426,88 +426,6 @@ impl Core {
             self.forget(plugin);
         }
     }
-
-    fn handle_request(&mut self, request: Request) {
-        match request {
-            Request::Status(answer) => drop(answer.send(self.status())),
-            Request::Metrics(answer) => {
-                self.update_metrics();
-                let _ = answer.send(self.shared.metrics.render());
-            }
-            Request::Query(query, answer) => {
-                if !self.entries.contains_key(&query.plugin) {
-                    let _ = answer.send(Err(ControlError::NoSuchPlugin { plugin: query.plugin }));
-                    return;
-                }
-                let run = self.supervisor.view(&query.plugin).map_or(0, |view| view.run);
-                let news = self.news.0.clone();
-                let (reply, replied) = tokio::sync::oneshot::channel();
-                let asked = self.instances.get(&query.plugin).map(|i| i.command(Command::Query(query.request, reply)));
-                let plugin = query.plugin;
-                let state = self.status_of(&plugin).map_or_else(String::new, |status| status.state);
-                tokio::spawn(async move {
-                    let failed = |reason: String| ControlError::PluginFailed { plugin: plugin.clone(), reason };
-                    let answered = match asked {
-                        Some(Ok(())) => match tokio::time::timeout(ANSWER_WITHIN, replied).await {
-                            Ok(Ok(answer)) => {
-                                let _ = news.send(News::Queried { plugin: plugin.clone(), run, answered: true });
-                                answer.map(QueryReply::from).map_err(failed)
-                            }
-                            Ok(Err(_)) => Err(failed("it ended before it answered".to_owned())),
-                            Err(_) => {
-                                let _ = news.send(News::Queried { plugin: plugin.clone(), run, answered: false });
-                                Err(failed("it did not answer within 10 s".to_owned()))
-                            }
-                        },
-                        Some(Err(_)) => Err(failed("too many requests wait for it".to_owned())),
-                        None => Err(failed(format!("it does not run (it is {state})"))),
-                    };
-                    let _ = answer.send(answered);
-                });
-            }
-        }
-    }
-
-    /// A plugin that leaves several queries in a row without an answer is not well, whatever it says of itself.
-    fn handle_queried(&mut self, plugin: String, run: u64, answered: bool) {
-        if answered {
-            self.unanswered.remove(&plugin);
-            return;
-        }
-        let (counted, times) = self.unanswered.entry(plugin.clone()).or_default();
-        *times = if *counted == run { *times + 1 } else { 1 };
-        *counted = run;
-        if *times >= MAX_UNANSWERED {
-            self.supervisor.give_up(&plugin, run, "it left several queries without an answer");
-        }
-    }
-
-    /// Tells the service manager how things are, and once, when every plugin has left its first start, that we are
-    /// ready.
-    fn tell_manager(&mut self) {
-        let named = |wanted: &[&str]| {
-            let is = |name: &&String| {
-                wanted.contains(&self.supervisor.view(name).map_or("failed", |view| view.state.as_str()))
-            };
-            self.order.iter().filter(is).map(String::as_str).collect::<Vec<_>>()
-        };
-        let (up, bad) = (named(&["ready", "degraded"]), named(&["quarantined", "failed"]));
-        let mut text = format!("{} of {} plugins ready", up.len(), self.order.len());
-        if !bad.is_empty() {
-            text.push_str(&format!("; not usable: {}", bad.join(", ")));
-        }
-        if self.complaint.text().is_some() {
-            text.push_str("; the last reload was refused");
-        }
-        let ready = !self.told_ready && named(&["starting"]).is_empty();
-        if ready {
-            self.told_ready = true;
-            notify(&[NotifyState::Ready, NotifyState::Status(&text)]);
-        } else if text != self.told_status {
-            notify(&[NotifyState::Status(&text)]);
-        }
-        self.told_status = text;
-    }
 }
 
 /// Binds the control socket for our user alone; a socket that nobody answers on is replaced.
@@ -528,24 +446,6 @@ async fn bind(path: &std::path::Path) -> Result<UnixListener, StartError> {
     let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(path, owner_only).map_err(os(format!("protect {}", path.display())))?;
     Ok(listener)
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "cannot tell the service manager");
-    }
-}
-
-/// Half of what the service manager allows between two signs of life.
-fn watchdog_period() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|period| period / 2)
-}
-
-async fn tick(interval: &mut Option<tokio::time::Interval>) {
-    match interval {
-        Some(interval) => drop(interval.tick().await),
-        None => std::future::pending().await,
-    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
