@@ -35,9 +35,12 @@ pub const HOSTS: [Tool; 6] = [
     Tool { program: "sshd", package: "openssh-server" },
     Tool { program: "traceroute", package: "traceroute" },
 ];
-/// What the firewall is compared with.
-pub const FILTERS: [Tool; 2] =
-    [Tool { program: "conntrack", package: "conntrack" }, Tool { program: "ip6tables-restore", package: "iptables" }];
+/// What the firewall is compared with and listened to by.
+pub const FILTERS: [Tool; 3] = [
+    Tool { program: "conntrack", package: "conntrack" },
+    Tool { program: "ip6tables-restore", package: "iptables" },
+    Tool { program: "tcpdump", package: "tcpdump" },
+];
 pub const TAYGA: Tool = Tool { program: "tayga", package: "tayga" };
 pub const UNBOUND: Tool = Tool { program: "unbound", package: "unbound" };
 pub const UNSHARE: Tool = Tool { program: "unshare", package: "util-linux" };

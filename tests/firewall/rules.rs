@@ -296,3 +296,25 @@ fn fragments_are_judged_together_although_no_connection_is_tracked() -> Result {
     }
     Ok(())
 }
+
+/// Addresses can be forged within a LAN as well, but who moves to another port takes the hardware address along.
+#[test]
+fn only_who_has_the_hardware_address_is_let_in() -> Result {
+    let section = |mac: &str| {
+        let rule =
+            format!(r#"(from: ["lan"], to: ["router"], icmp: ["echo-request"], source_mac: ["{mac}"], then: Accept)"#);
+        gateway(&format!("rules: [{rule}], defaults: (ping: false)"))
+    };
+    let scene = Scene::new(&section("02:00:5e:10:00:02"))?;
+    let ping = |to: &str| scene.host.output(&format!("ping -n -c 1 -W 1 {to}")).is_ok();
+    for router in ["192.168.2.1", "2001:db8:12::1"] {
+        scene.ensure(ping(router), || format!("{router} does not answer"))?;
+    }
+    // The wires have no hardware addresses.
+    scene.vanishes(Side::Lan, &Packet::icmp(LAN4, Side::Lan.router4(), 8, 0))?;
+    scene.reconfigure(&section("02:00:5e:10:00:03"))?;
+    for router in ["192.168.2.1", "2001:db8:12::1"] {
+        scene.ensure(!ping(router), || format!("{router} answers"))?;
+    }
+    Ok(())
+}
