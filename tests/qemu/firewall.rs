@@ -1,11 +1,11 @@
 //! The firewall on Debian's kernel, whose nf_tables come as modules: flows are offloaded, and a kernel without transparent
-//! proxies puts fragments together all the same.
+//! proxies puts fragments together all the same. What is logged comes to the kernel's log.
 
 use portreeve_tests::lab::{Result, Stage, ensure};
 use portreeve_tests::qemu::{self, Image, Kernel, Machine, Options, section};
 
 /// What a policy with offloading needs. Not nft_tproxy.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 12] = [
     "nf_tables",
     "nf_conntrack",
     "nft_ct",
@@ -15,12 +15,16 @@ const MODULES: [&str; 10] = [
     "nft_reject_inet",
     "nft_flow_offload",
     "nf_flow_table_inet",
+    "nft_log",
+    "nf_log_syslog",
     "veth",
 ];
 
 const OFFLOADED: &str = r#"Router(system: (log: Debug), plugins: {"firewall": (config: (
     zones: {"lan": (interfaces: ["lan0"]), "wan": (interfaces: ["wan0"])},
     policies: [(from: ["lan"], to: ["wan"], then: Accept)],
+    rules: [(from: ["wan"], to: ["router"], icmp: ["echo-request"], log: (prefix: "pinged: ", level: Notice), then: Accept)],
+    defaults: (ping: false),
     offload: (zones: ["lan", "wan"]),
 ))})"#;
 
@@ -46,6 +50,11 @@ within 60 shows ready ask router status
 within 60 shows 'flow add' ip netns exec router nft list table inet portreeve-firewall
 echo "== rules"
 ip netns exec router nft list table inet portreeve-firewall
+# Without this only the machine's own namespace may write there.
+echo 1 >/proc/sys/net/netfilter/nf_log_all_netns
+ip netns exec wan ping -n -c 1 -W 5 2001:db8:2::1
+echo "== log"
+dmesg -r | grep 'pinged: '
 truncate -s 64M /tmp/data
 ip netns exec wan httpd -p '[2001:db8:2::2]:80' -h /tmp
 ip netns exec lan sh -c 'wget -q -O - "http://[2001:db8:2::2]/data" | wc -c' >/tmp/fetched &
@@ -84,6 +93,8 @@ fn flows_are_offloaded_and_fragments_put_together_with_the_modules_that_are_ther
     println!("{output}");
     let rules = section(&output, "rules")?;
     ensure(rules.contains("flowtable flows") && rules.contains("flow add @flows"), || rules.to_owned())?;
+    let log = section(&output, "log")?;
+    ensure(log.contains("<5>") && log.contains("IN=wan0") && log.contains("SRC=2001:0db8:0002:"), || log.to_owned())?;
     let flows = section(&output, "flows")?;
     ensure(flows.lines().any(|line| line.contains("dport=80") && line.contains("OFFLOAD")), || flows.to_owned())?;
     ensure(section(&output, "fetched")?.trim() == (64 << 20).to_string(), || output.clone())?;
