@@ -62,6 +62,8 @@ fn an_interface_is_of_the_first_zone_that_names_it_and_one_of_none_passes_nothin
     // sixbone is of no zone.
     scene.vanishes(Side::Tunnel, &Packet::udp((FAR4, 1), (WAN4, 2)))?;
     scene.vanishes(Side::Lan, &Packet::udp((LAN4, 1), (FAR4, 2)))?;
+    scene.vanishes(Side::Tunnel, &Packet::icmp(FAR, WAN, 128, 0))?;
+    scene.vanishes(Side::Wan, &Packet::icmp(WAN, FAR, 128, 0))?;
     // An interface that comes later is of the zone whose wildcard it fits.
     scene.router.run("ip link add wan7 type veth peer name far7")?;
     scene.router.run("ip link set wan7 up")?;

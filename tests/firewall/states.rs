@@ -207,6 +207,40 @@ fn ipsec_passes_to_hosts_behind_by_default_and_not_without_the_default() -> Resu
     scene.vanishes(Side::Wan, &ike)
 }
 
+/// What the operator has written comes before what passes by default.
+#[test]
+fn neither_pings_nor_ipsec_pass_where_a_rule_or_a_policy_keeps_a_zone_away() -> Result {
+    let section = |policies: &str, rules: &str| {
+        zones(&format!(
+            r#"policies: [(from: ["lan"], to: ["wan", "far"], then: Accept), {policies}], rules: [{rules}],"#
+        ))
+    };
+    let scene = Scene::new(&section("", ""))?;
+    let unasked = |number: u16| {
+        let body = [&[0, 0, 0x12, number.to_be_bytes()[1], 0, 0, 0, 1][..], MARKER].concat();
+        [Packet::icmp(FAR, LAN, 128, 0), Packet::new(FAR, LAN, ESP, body), Packet::udp((FAR, 500), (LAN, 500))]
+    };
+    for packet in unasked(1) {
+        scene.passes(Side::Tunnel, Side::Lan, &packet)?;
+    }
+    for (policies, rules) in
+        [(r#"(from: ["far"], to: ["lan"], then: Drop)"#, ""), ("", r#"(from: ["far"], to: ["lan"], then: Drop)"#)]
+    {
+        scene.reconfigure(&section(policies, rules))?;
+        scene.router.run("conntrack -F")?;
+        for packet in unasked(2) {
+            scene.vanishes(Side::Tunnel, &packet)?;
+        }
+        // It is about this zone alone.
+        scene.passes(Side::Wan, Side::Lan, &Packet::icmp(WAN, LAN, 128, 0))?;
+    }
+    // The router's own answers, too.
+    scene.arrives(Side::Tunnel, &Packet::icmp(FAR, Side::Tunnel.router(), 128, 0))?;
+    scene.reconfigure(&section(r#"(from: ["far"], to: ["router"], then: Drop)"#, ""))?;
+    scene.router.run("conntrack -F")?;
+    scene.vanishes(Side::Tunnel, &Packet::icmp(FAR, Side::Tunnel.router(), 128, 0))
+}
+
 #[test]
 fn the_router_asks_whom_it_likes_and_hears_the_answers_alone() -> Result {
     let scene = Scene::new(&gateway(""))?;

@@ -601,10 +601,10 @@ pub struct Defaults {
     pub loopback: bool,
     /// ICMPv6 that has to pass does (RFC 4890 section 4), what must not is dropped; ICMP likewise.
     pub rfc4890: bool,
-    /// From outside to inside pass IPsec and HIP without a rule (RFC 6092 section 3.2.4); zones whose policy to the other is
-    /// not `Accept` only.
+    /// From outside to inside pass IPsec, HIP and Mobile IPv6 (RFC 6092 section 3.2.4) where no rule and no policy decides:
+    /// between zones of which the other one's policy is `Accept`.
     pub rfc6092: bool,
-    /// Echo requests pass to hosts behind, and are answered.
+    /// Echo requests are answered, and those of IPv6 pass from outside to inside, where no rule and no policy decides.
     pub ping: bool,
     /// This machine's own DHCP and DHCPv6 clients hear answers.
     pub dhcp_client: bool,

@@ -1,11 +1,11 @@
-//! What needs no rule: known connections, ICMP that has to pass (RFC 4890), answers of DHCP, IPsec and its like (RFC 6092).
+//! What needs no rule: known connections, ICMP that has to pass (RFC 4890), answers of DHCP. What passes only where
+//! nothing else decides is in `ends`.
 //!
 //! With connection tracking an error passes if it is about a known connection, and only then (RFC 4890 section 4.3.1 asks
 //! for that where it can be checked); types decide only about the others. Without it types decide about all.
 
 use super::Compiler;
 use super::matches::{Cond, ICMP, ICMPV6, UDP, family_value, ranged};
-use super::pairs::{Pairs, Who};
 use super::rules::is;
 use super::value::{Span, Value};
 use crate::config::Family;
@@ -16,7 +16,7 @@ const DISCOVERY: &[u8] = &[133, 134, 135, 136, 141, 142];
 /// Listeners (RFC 2710, RFC 3810), certification paths (RFC 3971), multicast routers (RFC 4286): only of one link.
 const ON_LINK: &[u8] = &[130, 131, 132, 143, 148, 149, 151, 152, 153];
 /// Mobile IPv6 (RFC 6275; RFC 4890 section 4.3.2).
-const MOBILE: &[u8] = &[144, 145, 146, 147];
+pub const MOBILE: &[u8] = &[144, 145, 146, 147];
 /// Of these connection tracking knows nothing and calls them invalid, though they may pass to this machine.
 const UNKNOWN_LOCAL: &[u8] = &[141, 142, 148, 149, 151, 152, 153];
 /// What this machine does not hear unless it was let in before: ND and the like not from the link, redirects, renumbering,
@@ -30,11 +30,6 @@ const REDIRECTS: [(Family, u8, u8); 2] = [(Family::V6, ICMPV6, 137), (Family::V4
 /// Errors without a meaning, and experiments: conntrack takes every type below 128 for an error (RFC 4890 sections 4.3.5,
 /// 4.4.5). Of ICMP source quench (RFC 6633).
 const UNKNOWN_ERRORS: [(Family, u8, (u8, u8)); 2] = [(Family::V6, ICMPV6, (5, 127)), (Family::V4, ICMP, (4, 4))];
-/// ESP, AH (RFC 6092 REC-23, REC-24), the mobility header (REC-28), HIP (REC-27).
-const UNASKED: &[u8] = &[50, 51, 135, 139];
-/// IKE, and IKE with ESP in UDP (RFC 6092 REC-26, RFC 7296 section 2).
-const IKE: &[u16] = &[500, 4500];
-
 const ACCEPT: Statement = Statement::Verdict(Verdict::Accept);
 const DROP: Statement = Statement::Verdict(Verdict::Drop);
 
@@ -57,36 +52,25 @@ impl Compiler<'_> {
                 ACCEPT,
                 "RFC 4890: certification paths",
             );
-            self.echo_and_errors(icmp);
+            self.errors(icmp);
             self.default_rule6(icmp, &[spans(REFUSED_LOCAL)], DROP, "RFC 4890: not for this machine");
-            self.icmp4(chain, "icmp-input", defaults.ping);
-        } else if defaults.ping {
-            self.echo(chain, Family::V6);
-            self.echo(chain, Family::V4);
+            self.errors4(chain, "icmp-input");
         }
         if defaults.dhcp_client {
             self.dhcp(chain, (67, 68), (547, 546), Some(link_local()));
         }
     }
 
-    pub(super) fn forward_defaults(&mut self, chain: ChainId, pairs: &Pairs) {
+    pub(super) fn forward_defaults(&mut self, chain: ChainId) {
         let defaults = &self.config.defaults;
         if defaults.stateful {
             self.state_map(chain, Some(("invalid-forward", MOBILE)));
         }
         if defaults.rfc4890 {
             let icmp = self.icmp_chain(chain, Family::V6, "icmpv6-forward");
-            self.echo_and_errors(icmp);
-            self.default_rule6(icmp, &[bytes(Selector::IcmpType, MOBILE)], ACCEPT, "RFC 4890: Mobile IPv6");
+            self.errors(icmp);
             self.default_rule6(icmp, &[spans(REFUSED_TRANSIT)], DROP, "RFC 4890: never forwarded");
-            if !defaults.stateful {
-                self.icmp4(chain, "icmp-forward", false);
-            }
-        } else if defaults.ping {
-            self.echo(chain, Family::V6);
-        }
-        if defaults.rfc6092 {
-            self.simple_security(chain, pairs);
+            self.errors4(chain, "icmp-forward");
         }
     }
 
@@ -101,10 +85,8 @@ impl Compiler<'_> {
                 [is(Selector::HopLimit, 255), bytes(Selector::IcmpType, &[133, 134, 135, 136, 137, 141, 142])];
             self.default_rule6(icmp, &discovery, ACCEPT, "RFC 4890: neighbour discovery");
             self.default_rule6(icmp, &[bytes(Selector::IcmpType, ON_LINK)], ACCEPT, "RFC 4890: multicast listeners");
-            self.echo_and_errors(icmp);
-            if !defaults.stateful {
-                self.icmp4(chain, "icmp-output", defaults.ping);
-            }
+            self.errors(icmp);
+            self.errors4(chain, "icmp-output");
         }
         if defaults.dhcp_client {
             self.dhcp(chain, (68, 67), (546, 547), None);
@@ -175,44 +157,30 @@ impl Compiler<'_> {
         chain
     }
 
-    /// ICMPv6: echo requests if they are wanted; without connection tracking answers and errors, too.
-    fn echo_and_errors(&mut self, chain: ChainId) {
-        let defaults = &self.config.defaults;
-        if defaults.ping {
-            self.default_rule6(chain, &[is(Selector::IcmpType, 128)], ACCEPT, "RFC 4890: echo requests");
+    /// Without connection tracking: answers and errors of ICMPv6.
+    fn errors(&mut self, chain: ChainId) {
+        if self.config.defaults.stateful {
+            return;
         }
-        if !defaults.stateful {
-            let whole = bytes(Selector::IcmpType, &[1, 2, 129]);
-            self.default_rule6(chain, &[whole], ACCEPT, "RFC 4890: unreachable, too big, echo replies");
-            // Sections 4.3.1 and 4.3.2 (4.4.1 and 4.4.2): time exceeded 0 and 1, parameter problem 0 to 2.
-            for (kind, last) in [(3, 1), (4, 2)] {
-                let codes = ranged(Selector::IcmpCode, vec![(Value::byte(0), Value::byte(last))], false);
-                let conds: Vec<Cond> = [is(Selector::IcmpType, kind)].into_iter().chain(codes).collect();
-                self.default_rule6(chain, &conds, ACCEPT, "RFC 4890: time exceeded, parameter problem");
-            }
+        let whole = bytes(Selector::IcmpType, &[1, 2, 129]);
+        self.default_rule6(chain, &[whole], ACCEPT, "RFC 4890: unreachable, too big, echo replies");
+        // Sections 4.3.1 and 4.3.2 (4.4.1 and 4.4.2): time exceeded 0 and 1, parameter problem 0 to 2.
+        for (kind, last) in [(3, 1), (4, 2)] {
+            let codes = ranged(Selector::IcmpCode, vec![(Value::byte(0), Value::byte(last))], false);
+            let conds: Vec<Cond> = [is(Selector::IcmpType, kind)].into_iter().chain(codes).collect();
+            self.default_rule6(chain, &conds, ACCEPT, "RFC 4890: time exceeded, parameter problem");
         }
     }
 
-    fn icmp4(&mut self, from: ChainId, name: &str, ping: bool) {
-        let stateful = self.config.defaults.stateful;
-        if stateful && !ping {
+    /// The same of ICMP.
+    fn errors4(&mut self, from: ChainId, name: &str) {
+        if self.config.defaults.stateful {
             return;
         }
         let chain = self.icmp_chain(from, Family::V4, name);
-        if ping {
-            self.default_rule(chain, &[is(Selector::IcmpType, 8)], vec![ACCEPT], "ICMP: echo requests");
-        }
-        if !stateful {
-            let conds = [bytes(Selector::IcmpType, &[0, 3, 11, 12])];
-            self.default_rule(chain, &conds, vec![ACCEPT], "ICMP: echo replies, errors");
-            self.default_rule(chain, &[is(Selector::IcmpType, 5)], vec![DROP], "ICMP: redirects");
-        }
-    }
-
-    fn echo(&mut self, chain: ChainId, of: Family) {
-        let (protocol, kind) = if of == Family::V6 { (ICMPV6, 128) } else { (ICMP, 8) };
-        let conds = [family(of), is(Selector::Protocol, protocol), is(Selector::IcmpType, kind)];
-        self.default_rule(chain, &conds, vec![ACCEPT], "echo requests");
+        let conds = [bytes(Selector::IcmpType, &[0, 3, 11, 12])];
+        self.default_rule(chain, &conds, vec![ACCEPT], "ICMP: echo replies, errors");
+        self.default_rule(chain, &[is(Selector::IcmpType, 5)], vec![DROP], "ICMP: redirects");
     }
 
     /// Source and destination ports of DHCP and of DHCPv6.
@@ -228,35 +196,6 @@ impl Compiler<'_> {
         self.default_rule(chain, &conds, vec![ACCEPT], "DHCP client");
         let conds: Vec<Cond> = [family(Family::V6), udp].into_iter().chain(source).chain(ports(v6)).collect();
         self.default_rule(chain, &conds, vec![ACCEPT], "DHCPv6 client");
-    }
-
-    /// RFC 6092: what passes to the inside unasked. Inside and outside are told by policies: one way accepts, the other not.
-    fn simple_security(&mut self, forward: ChainId, pairs: &Pairs) {
-        let count = self.config.zones.len();
-        let accepts = |from, to| pairs.accepts(Who::Zone(from), Who::Zone(to));
-        let mut inward = Vec::new();
-        for outside in 0..count {
-            let inside: Vec<usize> = (0..count)
-                .filter(|inside| *inside != outside && !accepts(outside, *inside) && accepts(*inside, outside))
-                .collect();
-            let incoming = self.of_zones(Selector::InputInterface, [outside]);
-            let outgoing = self.of_zones(Selector::OutputInterface, inside);
-            inward.extend(incoming.zip(outgoing));
-        }
-        if inward.is_empty() {
-            return;
-        }
-        let name = self.unique("rfc6092".to_owned());
-        let chain = self.push_chain(name, None, portreeve_config::Span::default());
-        let jump = || vec![Statement::Verdict(Verdict::Jump(chain))];
-        self.default_rule(forward, &[family(Family::V6), bytes(Selector::Protocol, UNASKED)], jump(), "RFC 6092");
-        let ports = IKE.iter().map(|port| (Value::port(*port), Value::port(*port))).collect();
-        let mut conds = vec![family(Family::V6), is(Selector::Protocol, UDP)];
-        conds.extend(ranged(Selector::DestinationPort, ports, false));
-        self.default_rule(forward, &conds, jump(), "RFC 6092");
-        for (incoming, outgoing) in inward {
-            self.default_rule(chain, &[incoming, outgoing], vec![ACCEPT], "RFC 6092: IPsec, HIP, mobility");
-        }
     }
 
     /// A rule in a chain that sees IPv6 only.
@@ -276,7 +215,7 @@ pub fn family(family: Family) -> Cond {
 }
 
 /// One of these bytes.
-fn bytes(selector: Selector, list: &[u8]) -> Cond {
+pub fn bytes(selector: Selector, list: &[u8]) -> Cond {
     let ranges = list.iter().map(|byte| (Value::byte(*byte), Value::byte(*byte))).collect();
     ranged(selector, ranges, false).unwrap_or_else(|| is(selector, 0))
 }

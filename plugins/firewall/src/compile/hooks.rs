@@ -10,6 +10,7 @@
 
 use portreeve_config::Span;
 
+use super::ends::Last;
 use super::matches::{Cond, TCP, UDP, ranged};
 use super::rules::{SYN_OF_SYN_RST, is};
 use super::value::Value;
@@ -80,7 +81,7 @@ impl Compiler<'_> {
 
         self.embedded_out(hooks.forward);
         self.offload(hooks.forward, devices);
-        self.forward_defaults(hooks.forward, &pairs);
+        self.forward_defaults(hooks.forward);
         self.add_rules(hooks.forward, &config.forward.rules);
         self.translated_accepts(hooks.forward);
         self.dispatch_forward(hooks.forward, &pairs);
@@ -96,23 +97,10 @@ impl Compiler<'_> {
             self.add_rules(hooks.output, &config.output.rules);
             self.dispatch_output(hooks.output, &pairs);
         }
-        self.count_dropped(&hooks);
-        self.whole_packets();
-    }
-
-    /// What comes to the end of a hook that drops is counted.
-    fn count_dropped(&mut self, hooks: &Hooks) {
-        let config = self.config;
-        for (chain, accept, name) in [
-            (hooks.input, config.input.accept, "dropped-input"),
-            (hooks.forward, config.forward.accept, "dropped-forward"),
-            (hooks.output, config.output.accept, "dropped-output"),
-        ] {
-            if !accept {
-                let counter = self.counter(name);
-                self.push_rule(chain, vec![Statement::Count(counter)], "to be dropped: nothing let it pass");
-            }
+        for (chain, end) in [(hooks.input, Last::Input), (hooks.forward, Last::Forward), (hooks.output, Last::Output)] {
+            self.end(chain, end);
         }
+        self.whole_packets();
     }
 
     /// Without connection tracking the kernel would take the first bytes of later fragments for ports. A statement that needs

@@ -19,6 +19,7 @@
 mod alone;
 mod check;
 mod defaults;
+mod ends;
 mod fields;
 mod fold;
 mod hooks;
@@ -123,6 +124,8 @@ struct Compiler<'a> {
     repeated: BTreeMap<String, u32>,
     rejects: Vec<(Reject, ChainId)>,
     related: Option<ChainId>,
+    /// Chains for what nothing was decided about.
+    ends: BTreeMap<ends::Last, ChainId>,
     unroutable: Option<ChainId>,
     /// RFC 3964's checks, once a zone wants them.
     embedded: Option<ChainId>,
@@ -151,6 +154,7 @@ impl<'a> Compiler<'a> {
             repeated: BTreeMap::new(),
             rejects: Vec::new(),
             related: None,
+            ends: BTreeMap::new(),
             unroutable: None,
             embedded: None,
             zones: Vec::new(),

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::Compiler;
+use super::ends::Last;
 use super::line::Made;
 use super::rules::logging;
 use crate::config::{self, Action, End, MssClamp, PolicyAction, ROUTER};
@@ -38,18 +39,12 @@ pub enum Who {
 #[derive(Debug, Default)]
 pub struct Pairs {
     chains: BTreeMap<(Who, Who), ChainId>,
-    accepted: Vec<(Who, Who)>,
 }
 
 impl Pairs {
     /// Something applies to what this machine sends.
     pub fn has_output(&self) -> bool {
         self.chains.keys().any(|(from, _)| *from == Who::Router)
-    }
-
-    /// The policy of the pair lets everything pass.
-    pub fn accepts(&self, from: Who, to: Who) -> bool {
-        self.accepted.binary_search(&(from, to)).is_ok()
     }
 }
 
@@ -112,16 +107,12 @@ impl Compiler<'_> {
         let mut shared = BTreeMap::new();
         let mut by_policy: BTreeMap<usize, ChainId> = BTreeMap::new();
         for (pair, parts) in work {
-            let policy =
-                config.policies.iter().position(|policy| decides(&policy.from, pair.0) && decides(&policy.to, pair.1));
-            if policy
-                .and_then(|policy| config.policies.get(policy))
-                .is_some_and(|policy| policy.action == PolicyAction::Accept)
-            {
-                found.accepted.push(pair);
-            }
+            let policy = self.policy_of(pair.0, pair.1);
             match policy {
-                None if parts.is_empty() => continue,
+                None if parts.is_empty() => {
+                    let inward = self.is_inward(pair.0, pair.1).then(|| self.end_chain(Last::Inward)).flatten();
+                    found.chains.extend(inward.map(|chain| (pair, chain)));
+                }
                 Some(policy) if many && parts.is_empty() => {
                     let chain = by_policy
                         .get(&policy)
@@ -138,27 +129,18 @@ impl Compiler<'_> {
                     self.parts(chain, parts, &made, &mut shared);
                     match policy {
                         Some(policy) => self.policy(chain, policy),
-                        None => self.count_end(chain, pair),
+                        None => self.end_pair(chain, pair),
                     }
                     found.chains.insert(pair, chain);
                 }
             }
         }
-        found.accepted.sort_unstable();
         found
     }
 
-    /// What comes to the end of a chain is the hook's to decide, and comes by no rule of it any more: counted here.
-    fn count_end(&mut self, chain: ChainId, pair: (Who, Who)) {
-        let (hook, name) = match pair {
-            (Who::Router, _) => (&self.config.output, "dropped-output"),
-            (_, Who::Router) => (&self.config.input, "dropped-input"),
-            _ => (&self.config.forward, "dropped-forward"),
-        };
-        if !hook.accept {
-            let counter = self.counter(name);
-            self.push_rule(chain, vec![Statement::Count(counter)], "to be dropped: nothing let it pass");
-        }
+    /// The policy that decides about the pair, by index.
+    pub(super) fn policy_of(&self, from: Who, to: Who) -> Option<usize> {
+        self.config.policies.iter().position(|policy| decides(&policy.from, from) && decides(&policy.to, to))
     }
 
     fn pair_chain(&mut self, name: String) -> ChainId {
@@ -268,7 +250,7 @@ impl Compiler<'_> {
                 let name = format!("from-{}", self.name_of(Who::Zone(from)));
                 let target = self.pair_chain(name);
                 self.by_interface(target, Selector::OutputInterface, pairs, |who| (Who::Zone(from), who));
-                self.count_end(target, (Who::Zone(from), Who::Nowhere));
+                self.end(target, Last::Forward);
                 to.push((from, Verdict::Goto(target)));
             } else if none {
                 to.push((from, Verdict::Return));

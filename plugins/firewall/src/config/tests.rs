@@ -28,13 +28,13 @@ fn the_example_is_read_without_a_warning() {
     assert_eq!(config.zones.len(), 3);
     assert_eq!(config.zones[0].interfaces[1], Interface { name: "wlan".to_owned(), prefix: true });
     assert_eq!(config.zones[2].mss_clamp, MssClamp::PathMtu);
-    assert_eq!(config.policies[3].action, PolicyAction::Reject(Reject::AdminProhibited));
+    assert_eq!(config.policies[2].action, PolicyAction::Reject(Reject::AdminProhibited));
     assert_eq!(config.policies[0].to, End::Zones { zones: vec![2, 1], router: true });
     let ssh = &config.rules[0];
     assert_eq!((ssh.name.as_deref(), ssh.count.as_deref()), (Some("ssh"), Some("ssh")));
     assert_eq!((&ssh.matches.source.items[..], ssh.matches.source.negated), (&[Address::Set(0)][..], true));
     assert_eq!(ssh.matches.limit, Some(Limit { packets: 5, seconds: 60, burst: 10, over: false, per: Per::Source }));
-    assert_eq!(config.rules[1].log.as_ref().map(|log| log.prefix.as_str()), Some("rule-20 "));
+    assert_eq!(config.rules[1].log.as_ref().map(|log| log.prefix.as_str()), Some("rule-19 "));
     assert_eq!(config.rules[3].matches.protocol.items, [6, 17]);
     assert_eq!(config.rules[4].action, Action::Jump(0));
     assert_eq!(config.chains[0].rules[0].matches.tcp_flags, Some(TcpFlags { mask: 0x17, value: 0, negated: false }));

@@ -173,6 +173,60 @@ fn ipsec_and_hip_pass_to_the_inside_but_not_to_the_outside() {
     assert_eq!(fate("lan0", "wan0", 2, 6, 80), Some(Fate::Accept), "the policy");
 }
 
+/// Zones lan, wan, guest: the first two as a gateway has them.
+fn with_guest() -> Config {
+    let mut config = gateway();
+    let mut guest = config.zones[0].clone();
+    guest.name = "guest".to_owned();
+    guest.interfaces = vec![Interface { name: "guest0".to_owned(), prefix: false }];
+    config.zones.push(guest);
+    config
+}
+
+/// What becomes of IPv6 from one interface to another: an echo request, Mobile IPv6, ESP, IKE.
+fn unasked(config: &Config, from: &str, to: &str) -> [Option<Fate>; 4] {
+    let ruleset = ruleset(config);
+    let id = ruleset.chains.iter().position(|chain| chain.name == "forward").expect("forward");
+    [(58, 128, 0, ct::NEW), (58, 144, 0, ct::INVALID), (50, 0, 0, ct::NEW), (17, 0, 500, ct::NEW)].map(
+        |(protocol, kind, port, state): (u8, u8, u16, u32)| {
+            let packet = packet(&[
+                (Selector::InputInterface, &name(from)),
+                (Selector::OutputInterface, &name(to)),
+                (Selector::Family, &[10]),
+                (Selector::Protocol, &[protocol]),
+                (Selector::IcmpType, &[kind]),
+                (Selector::DestinationPort, &port.to_be_bytes()),
+                (Selector::CtState, &state.to_be_bytes()),
+            ]);
+            run(&ruleset, id, &packet, &mut Vec::new())
+        },
+    )
+}
+
+#[test]
+fn what_passes_unasked_does_so_only_from_the_outside_and_where_no_policy_and_no_rule_decides() {
+    let passes = [const { Some(Fate::Accept) }; 4];
+    let (dropped, ends) = ([const { Some(Fate::Drop) }; 4], [const { None }; 4]);
+    let mut config = with_guest();
+    assert_eq!(unasked(&config, "wan0", "lan0"), passes);
+    // Neither is let out to the other: neither is the other's outside. Nor is an interface of no zone.
+    for (from, to) in [("guest0", "lan0"), ("lan0", "guest0"), ("other0", "lan0"), ("wan0", "other0"), ("other0", "x0")]
+    {
+        assert_eq!(unasked(&config, from, to), ends, "{from} to {to}");
+    }
+    // Let out from the LAN the guests are outside, unless the operator keeps them away.
+    config.policies.push(policy(&[0], &[2], PolicyAction::Accept));
+    assert_eq!(unasked(&config, "guest0", "lan0"), passes);
+    config.policies.push(policy(&[2], &[0], PolicyAction::Drop));
+    assert_eq!(unasked(&config, "guest0", "lan0"), dropped);
+    config.policies.pop();
+    let mut away = rule(Matches::default(), Action::Drop);
+    (away.from, away.to) = (zones(&[2]), zones(&[0]));
+    config.rules.push(away);
+    assert_eq!(unasked(&config, "guest0", "lan0"), dropped);
+    assert_eq!(unasked(&config, "wan0", "lan0"), passes, "it is about the guests");
+}
+
 #[test]
 fn sources_that_cannot_be_are_dropped() {
     let mut config = gateway();
