@@ -5,12 +5,13 @@
 //! Everything that the kernel may refuse later carries the [`Span`] of the words it comes from.
 //!
 //! Reading is in `config/read.rs` (the section), `zones.rs`, `sets.rs`, `rule.rs`, `matches.rs`, `icmp.rs`, `nat.rs` and
-//! `defaults.rs`; `address.rs`, `leaf.rs` and `words.rs` read single texts, `context.rs` finds what is called by name;
+//! `defaults.rs`; `address.rs`, `leaf.rs` and `words.rs` read single texts, `context.rs` finds what is called by name, `called.rs` names what is not;
 //! `across.rs` looks at everything together. `set_file.rs` reads the files of sets; `needs.rs`, `fragments.rs` and
 //! `summary.rs` say what the section takes and means.
 
 mod across;
 mod address;
+mod called;
 mod context;
 mod defaults;
 mod fragments;

@@ -95,7 +95,7 @@ pub struct Status {
     pub sets: Vec<Set>,
     /// Rules of address translation, in order.
     pub nat: Vec<Translation>,
-    /// Rules with a name or a counter.
+    /// Rules with a name, a counter or a log.
     pub rules: Vec<Rule>,
     /// Long runs of rules that are asked one by one.
     pub linear: Vec<Run>,
@@ -172,7 +172,7 @@ pub struct Translation {
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name, if it has one.
+    /// Its name, else what it is logged under, if it has either.
     pub name: String,
     /// Line and column.
     pub at: String,

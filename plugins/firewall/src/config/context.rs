@@ -1,6 +1,5 @@
 //! What has names in the section, while rules are read that refer to it.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use portreeve_config::{Diagnostics, Span, Value};
@@ -60,25 +59,16 @@ impl Index {
 }
 
 /// Everything that rules refer to.
-pub(super) struct Context<'a> {
-    /// The section.
-    pub(super) text: &'a str,
+pub(super) struct Context {
     pub(super) zones: Index,
     pub(super) set_names: Index,
     pub(super) sets: Vec<NamedSet>,
     pub(super) chains: Index,
     /// For what has none of its own.
     pub(super) log_rate: Limit,
-    pub(super) lines: OnceCell<Vec<usize>>,
 }
 
-impl Context<'_> {
-    /// The line of the section, from 1, that the offset is in.
-    pub(super) fn line(&self, offset: usize) -> usize {
-        let ends = self.lines.get_or_init(|| self.text.match_indices('\n').map(|(at, _)| at).collect());
-        ends.partition_point(|end| *end < offset) + 1
-    }
-
+impl Context {
     /// The set of that name, if it holds what is asked for.
     pub(super) fn set(&self, name: &str, kind: SetKind, span: Span, d: &mut Diagnostics) -> Option<usize> {
         let at = self.set_names.find(name, "a set", span, d)?;

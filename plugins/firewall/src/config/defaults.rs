@@ -75,7 +75,7 @@ fn flag(f: &mut Fields<'_>, name: &'static str, d: &mut Diagnostics) -> Option<b
     f.take(name).and_then(|v| leaf::flag(&v, d))
 }
 
-pub(super) fn offload(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<Offload> {
+pub(super) fn offload(value: &Value<'_>, cx: &Context, d: &mut Diagnostics) -> Option<Offload> {
     let mut fields = value.fields(d)?;
     let mut zones = Vec::new();
     if let Some(value) = fields.require("zones", d) {

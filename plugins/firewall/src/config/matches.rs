@@ -76,7 +76,7 @@ impl<'m, 'a> Draft<'m, 'a> {
     }
 
     /// Takes a field; false for one of something else.
-    pub(super) fn field(&mut self, name: &str, value: &Value<'a>, cx: &Context<'_>, d: &mut Diagnostics) -> bool {
+    pub(super) fn field(&mut self, name: &str, value: &Value<'a>, cx: &Context, d: &mut Diagnostics) -> bool {
         let m = &mut *self.matches;
         match name.as_bytes() {
             b"family" => {}
@@ -315,11 +315,11 @@ pub(super) fn told<T>(found: Result<T, Mistake>, span: Span, d: &mut Diagnostics
     found.map_err(|(message, hint)| d.error_with_hint(span, message, hint)).ok()
 }
 
-fn addresses(value: &Value<'_>, family: Option<Family>, cx: &Context<'_>, d: &mut Diagnostics) -> List<Address> {
+fn addresses(value: &Value<'_>, family: Option<Family>, cx: &Context, d: &mut Diagnostics) -> List<Address> {
     list(value, "an address", |text, _, d, span| address(text, family, cx, span, d), d)
 }
 
-fn address(text: &str, family: Option<Family>, cx: &Context<'_>, span: Span, d: &mut Diagnostics) -> Option<Address> {
+fn address(text: &str, family: Option<Family>, cx: &Context, span: Span, d: &mut Diagnostics) -> Option<Address> {
     if let Some(address) = address::plain_v6(text).filter(|_| family != Some(Family::V4)) {
         return Some(Address::Range(IpRange::V6(address, address)));
     }
@@ -359,7 +359,7 @@ fn protocol(text: &str, span: Span, d: &mut Diagnostics) -> Option<u8> {
     found
 }
 
-fn ports(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> List<Port> {
+fn ports(value: &Value<'_>, cx: &Context, d: &mut Diagnostics) -> List<Port> {
     let item = |text: &str, _: bool, d: &mut Diagnostics, span: Span| match text.strip_prefix('@') {
         Some(name) => cx.set(name, SetKind::Ports, span, d).map(Port::Set),
         None => told(address::ports(text), span, d).map(|(first, last)| Port::Range(first, last)),

@@ -16,11 +16,11 @@ use super::{End, Family, IpRange, Matches, NatAction, NatRule, Place, leaf, rule
 const MAX_RULES: usize = 10_000;
 const ACTIONS: [&str; 6] = ["Masquerade", "Source", "Destination", "Redirect", "Prefix", "Skip"];
 
-pub(super) fn read(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Vec<NatRule> {
+pub(super) fn read(value: &Value<'_>, cx: &Context, d: &mut Diagnostics) -> Vec<NatRule> {
     leaf::bounded(value, MAX_RULES, "rules", d).filter_map(|value| nat_rule(&value, cx, d)).collect()
 }
 
-fn nat_rule(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<NatRule> {
+fn nat_rule(value: &Value<'_>, cx: &Context, d: &mut Diagnostics) -> Option<NatRule> {
     let members = value.members(d)?;
     let span = value.span();
     let find = |name: &str| members.get(name);
@@ -85,7 +85,7 @@ fn nat_rule(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<
         _ => {}
     }
     wide(&action, &from, &to, &matches, &then, d);
-    let called = || name.clone().unwrap_or_else(|| format!("nat-{}", cx.line(span.start)));
+    let called = || name.clone().unwrap_or_else(|| super::called::called("nat", value.text()));
     let count = count.and_then(|value| rule::count(&value, called, d));
     Some(NatRule { name, from, to, matches, action, count, span })
 }

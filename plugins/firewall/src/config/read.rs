@@ -2,8 +2,6 @@
 //!
 //! Reading never stops at a mistake.
 
-use std::cell::OnceCell;
-
 use portreeve_config::{Diagnostics, Span, Value};
 
 use super::context::{Context, Index};
@@ -46,13 +44,11 @@ pub(super) fn section(text: &str, value: Value<'_>, d: &mut Diagnostics) -> Opti
     let defaults = defaults_value.map_or_else(Defaults::default, |v| defaults::defaults(&v, d));
     places.rfc4890 = defaults_value.map(|v| v.span());
     let mut cx = Context {
-        text,
         zones: Index::default(),
         set_names: Index::default(),
         sets,
         chains: Index::default(),
         log_rate: defaults.log_rate,
-        lines: OnceCell::new(),
     };
     zones.iter().for_each(|zone| cx.zones.push(&zone.name));
     cx.sets.iter().for_each(|set| cx.set_names.push(&set.name));
@@ -102,7 +98,7 @@ fn hook(
     value: Option<Value<'_>>,
     place: Place,
     accept: bool,
-    cx: &Context<'_>,
+    cx: &Context,
     d: &mut Diagnostics,
 ) -> (Hook, Option<Span>) {
     let mut hook = Hook { accept, rules: Vec::new() };
@@ -114,11 +110,11 @@ fn hook(
     (hook, policy.map(|v| v.span()))
 }
 
-fn policies(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Vec<Policy> {
+fn policies(value: &Value<'_>, cx: &Context, d: &mut Diagnostics) -> Vec<Policy> {
     leaf::bounded(value, MAX_POLICIES, "policies", d).filter_map(|value| policy(&value, cx, d)).collect()
 }
 
-fn policy(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<Policy> {
+fn policy(value: &Value<'_>, cx: &Context, d: &mut Diagnostics) -> Option<Policy> {
     let mut fields = value.fields(d)?;
     let from = fields.take("from").map_or(End::Any, |v| rule::end(&v, true, cx, d));
     let to = fields.take("to").map_or(End::Any, |v| rule::end(&v, true, cx, d));
@@ -132,7 +128,7 @@ fn policy(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<Po
             None
         }
     });
-    let called = || format!("policy-{}", cx.line(value.span().start));
+    let called = || super::called::called("policy", value.text());
     let log = fields.take("log").and_then(|v| rule::log(&v, called, cx, d));
     fields.finish(d);
     Some(Policy { from, to, action: action?, log, span: value.span() })

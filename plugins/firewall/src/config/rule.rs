@@ -3,6 +3,7 @@
 use portreeve_config::value::unknown_field;
 use portreeve_config::{Diagnostics, Span, Spanned, Value};
 
+use super::called;
 use super::context::Context;
 use super::matches::{self, Draft};
 use super::{Action, End, Log, Matches, MssClamp, Place, ROUTER, Reject, Rule, leaf};
@@ -41,7 +42,7 @@ const LEVELS: [(&str, u8); 8] = [
 const LEVEL: u8 = 4;
 
 /// A list of rules.
-pub(super) fn rules(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) -> Vec<Rule> {
+pub(super) fn rules(value: &Value<'_>, place: Place, cx: &Context, d: &mut Diagnostics) -> Vec<Rule> {
     let values = leaf::bounded(value, MAX_RULES, "rules", d);
     let mut rules = Vec::with_capacity(values.len());
     for value in values {
@@ -70,9 +71,8 @@ fn blank(span: Span) -> Rule {
     }
 }
 
-fn rule(value: &Value<'_>, into: &mut Rule, place: Place, cx: &Context<'_>, d: &mut Diagnostics) -> Option<()> {
+fn rule(value: &Value<'_>, into: &mut Rule, place: Place, cx: &Context, d: &mut Diagnostics) -> Option<()> {
     let members = value.members(d)?;
-    let span = value.span();
     let mut draft = Draft::new(&mut into.matches, &members, d);
     let mut name = None;
     let (mut from, mut to) = (End::Any, End::Any);
@@ -126,7 +126,7 @@ fn rule(value: &Value<'_>, into: &mut Rule, place: Place, cx: &Context<'_>, d: &
             d.error_with_hint(list.span, why, format!("remove `{field}`"));
         }
     }
-    let called = || name.clone().unwrap_or_else(|| format!("rule-{}", cx.line(span.start)));
+    let called = || name.clone().unwrap_or_else(|| called::called("rule", value.text()));
     let count = count_value.and_then(|value| count(&value, called, d));
     let log = log_value.and_then(|value| log(&value, called, cx, d));
     (into.name, into.from, into.to) = (name, from, to);
@@ -164,7 +164,7 @@ fn is_word(name: &str) -> bool {
 }
 
 /// `from` or `to`. In a policy "*" and "router" together are all zones and this machine.
-pub(super) fn end(value: &Value<'_>, policy: bool, cx: &Context<'_>, d: &mut Diagnostics) -> End {
+pub(super) fn end(value: &Value<'_>, policy: bool, cx: &Context, d: &mut Diagnostics) -> End {
     // Nearly all ends are one zone.
     if let Some(zone) = value.only_string().and_then(|only| cx.zones.get(only.value).filter(|_| !is_word(only.value))) {
         return End::Zones { zones: vec![zone], router: false };
@@ -212,7 +212,7 @@ pub(super) fn end(value: &Value<'_>, policy: bool, cx: &Context<'_>, d: &mut Dia
     }
 }
 
-fn action(value: &Value<'_>, place: Place, cx: &Context<'_>, d: &mut Diagnostics) -> Option<Action> {
+fn action(value: &Value<'_>, place: Place, cx: &Context, d: &mut Diagnostics) -> Option<Action> {
     match value.text() {
         "Accept" => return Some(Action::Accept),
         "Drop" => return Some(Action::Drop),
@@ -292,7 +292,7 @@ pub(super) fn mss(value: &Value<'_>, d: &mut Diagnostics) -> Option<MssClamp> {
     }
 }
 
-fn dynamic_set(value: &Value<'_>, cx: &Context<'_>, d: &mut Diagnostics) -> Option<usize> {
+fn dynamic_set(value: &Value<'_>, cx: &Context, d: &mut Diagnostics) -> Option<usize> {
     let name = leaf::text(value, "the name of a set", d)?;
     let name = name.strip_prefix('@').unwrap_or(&name);
     let at = cx.set(name, super::SetKind::Addresses, value.span(), d)?;
@@ -318,12 +318,7 @@ pub(super) fn count(value: &Value<'_>, called: impl Fn() -> String, d: &mut Diag
 }
 
 /// `()` or more.
-pub(super) fn log(
-    value: &Value<'_>,
-    called: impl Fn() -> String,
-    cx: &Context<'_>,
-    d: &mut Diagnostics,
-) -> Option<Log> {
+pub(super) fn log(value: &Value<'_>, called: impl Fn() -> String, cx: &Context, d: &mut Diagnostics) -> Option<Log> {
     let mut fields = value.fields(d)?;
     let prefix = fields.take("prefix").and_then(|v| {
         let text = leaf::text(&v, "a text such as \"ssh: \"", d)?;

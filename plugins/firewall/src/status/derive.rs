@@ -202,14 +202,15 @@ fn lists(config: &Config) -> impl Iterator<Item = (&str, &[config::Rule])> {
     lists.into_iter().chain(config.chains.iter().map(|chain| (chain.name.as_str(), chain.rules.as_slice())))
 }
 
-/// Those with a name or a counter.
+/// Those with a name, a counter or a log.
 fn rules(config: &Config, section: &str) -> Vec<Rule> {
     let all = lists(config).flat_map(|(list, rules)| rules.iter().map(move |rule| (list, rule)));
-    all.filter(|(_, rule)| rule.name.is_some() || rule.count.is_some())
+    all.filter(|(_, rule)| rule.name.is_some() || rule.count.is_some() || rule.log.is_some())
         .take(MAX_ROWS + 1)
         .map(|(list, rule)| {
             let (at, text) = place(section, rule.span);
-            let (name, counter) = (rule.name.clone().unwrap_or_default(), rule.count.clone());
+            let logged = || rule.log.as_ref().map(|log| log.prefix.trim_end().to_owned());
+            let (name, counter) = (rule.name.clone().or_else(logged).unwrap_or_default(), rule.count.clone());
             Rule { name, at, list: list.to_owned(), text, counter }
         })
         .collect()
