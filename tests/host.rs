@@ -16,6 +16,7 @@ use portreeve::plugin::{Loader, PluginEngine};
 use portreeve::stores::logs::LogStore;
 use portreeve::sys::fake::FakeKernel;
 use portreeve::sys::{Address, Link, Received, Route};
+use portreeve_config::Position;
 use portreeve_tests::lab::Stage;
 use tokio::sync::{mpsc, oneshot};
 
@@ -71,6 +72,7 @@ impl Host {
             limits,
             grants: Arc::new(grants(needs)),
             section: section.to_owned(),
+            place: Position { line: 7, column: 3 },
         };
         let engine = self.loader.engine().clone();
         let instance = Instance::start(engine, self.shared.clone(), start, sender).unwrap();
@@ -326,6 +328,15 @@ async fn instance_says_degraded_and_ready() {
     assert_eq!(probe.event().await, What::Degraded("half".into()));
     probe.call("ready").await;
     assert_eq!(probe.event().await, What::Ready);
+}
+
+#[tokio::test]
+async fn an_instance_knows_where_its_section_begins_also_when_that_moves() {
+    let host = Host::new();
+    let probe = host.probe(&[]).await;
+    assert_eq!(probe.call("place").await, ["7:3"]);
+    probe.instance.set_place(Position { line: 9, column: 1 });
+    assert_eq!(probe.call("place").await, ["9:1"]);
 }
 
 #[tokio::test]

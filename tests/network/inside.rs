@@ -10,6 +10,7 @@ use portreeve::plugin::instance::{Answer, Command, Event, Instance, Start, What}
 use portreeve::plugin::{Loader, PluginEngine};
 use portreeve::stores::logs::LogStore;
 use portreeve::sys::linux::LinuxKernel;
+use portreeve_config::Position;
 use portreeve_tests::lab::{Failure, Lab, Netns, Result, Stage, veth};
 use tokio::sync::{mpsc, oneshot};
 
@@ -81,6 +82,7 @@ impl Probe {
             limits: Limits::default(),
             grants: Arc::new(grants(needs)),
             section: "()".to_owned(),
+            place: Position { line: 1, column: 1 },
         };
         let (sender, mut events) = mpsc::unbounded_channel();
         let instance = Instance::start(engine, Arc::new(shared), start, sender)

@@ -10,7 +10,7 @@ mod counted;
 pub mod facts;
 pub mod files;
 mod inet;
-mod instance;
+pub mod instance;
 pub mod ipv4;
 pub mod links;
 mod log;
@@ -132,6 +132,7 @@ pub struct State {
     shared: Arc<Shared>,
     grants: watch::Receiver<Arc<Grants>>,
     report: Box<dyn Fn(Report) + Send>,
+    section_place: Arc<instance::SectionPlace>,
     handles: ResourceTable,
     /// Of nf_tables, once it was asked for.
     transactions: netfilter::Transactions,
@@ -160,6 +161,8 @@ pub struct Purpose {
     pub grants: watch::Receiver<Arc<Grants>>,
     /// Told what the instance says of itself.
     pub report: Box<dyn Fn(Report) + Send>,
+    /// Where its section begins; can change while it runs.
+    pub section_place: Arc<instance::SectionPlace>,
     /// Its limits.
     pub limits: Limits,
     /// Shows the bytes of its linear memory.
@@ -183,6 +186,7 @@ impl State {
             shared,
             grants: purpose.grants,
             report: purpose.report,
+            section_place: purpose.section_place,
             handles,
             transactions: None,
             series,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use portreeve_config::Diagnostic;
+use portreeve_config::{Diagnostic, Position};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use wasmtime::component::Accessor;
 
@@ -23,6 +23,7 @@ use crate::config::Limits;
 use crate::grants::Grants;
 use crate::host::bindings::Plugin;
 use crate::host::bindings::exports::portreeve::plugin::lifecycle as wit;
+use crate::host::instance::SectionPlace;
 use crate::host::{Purpose, Report, Shared, State};
 
 /// Requests that may wait at a plugin; more are refused.
@@ -112,6 +113,7 @@ pub struct Instance {
     commands: mpsc::Sender<Command>,
     kill: Arc<Notify>,
     grants: watch::Sender<Arc<Grants>>,
+    section_place: Arc<SectionPlace>,
     memory: Arc<AtomicUsize>,
     meter: Arc<Meter>,
 }
@@ -130,6 +132,8 @@ pub struct Start {
     pub grants: Arc<Grants>,
     /// Its section.
     pub section: String,
+    /// Where in router.ron it begins.
+    pub place: Position,
 }
 
 impl Instance {
@@ -145,8 +149,15 @@ impl Instance {
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel(MAX_WAITING);
         let (grants, granted) = watch::channel(start.grants.clone());
-        let instance =
-            Self { commands, kill: Arc::new(Notify::new()), grants, memory: Arc::default(), meter: Arc::default() };
+        let instance = Self {
+            commands,
+            kill: Arc::new(Notify::new()),
+            grants,
+            section_place: Arc::default(),
+            memory: Arc::default(),
+            meter: Arc::default(),
+        };
+        instance.section_place.set(start.place);
         let (plugin, run) = (start.plugin.clone(), start.run);
         let name = plugin.chars().take(15).collect();
         let tell = {
@@ -164,7 +175,9 @@ impl Instance {
             })
         };
         let (memory, meter) = (instance.memory.clone(), instance.meter.clone());
-        let purpose = Purpose { plugin, run, grants: granted, report, limits: start.limits, memory, meter };
+        let section_place = instance.section_place.clone();
+        let purpose =
+            Purpose { plugin, run, grants: granted, report, section_place, limits: start.limits, memory, meter };
         let state = State::new(shared, purpose);
         let kill = instance.kill.clone();
         let body = move || {
@@ -205,6 +218,11 @@ impl Instance {
     /// Changes what it may touch, from its next use of a handle on.
     pub fn set_grants(&self, grants: Arc<Grants>) {
         self.grants.send_replace(grants);
+    }
+
+    /// Its section begins there now.
+    pub fn set_place(&self, place: Position) {
+        self.section_place.set(place);
     }
 
     /// Bytes of its linear memory.

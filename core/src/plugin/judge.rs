@@ -80,6 +80,7 @@ pub async fn judge(
         run: 0,
         grants,
         report: Box::new(|_| {}),
+        section_place: Arc::default(),
         limits,
         memory: Arc::default(),
         meter: Arc::new(Meter::new(JUDGE_LIMIT)),

@@ -93,6 +93,9 @@ impl Core {
         let (old, before) = old.map_or((None, None), |entry| (entry.ready, entry.before));
         let entry = Entry { ready: Some(new.clone()), before, failed: None, component: plugin.component, changing };
         self.entries.insert(name.clone(), entry);
+        if let Some(instance) = self.instances.get(&name) {
+            instance.set_place(new.section_place());
+        }
         match old {
             None => self.supervisor.start(&name, now),
             Some(old) if !self.instances.contains_key(&name) => {

@@ -372,6 +372,7 @@ impl Core {
             limits: ready.config.limits,
             grants: Arc::new(ready.grants.clone()),
             section: ready.config.section.value.clone(),
+            place: ready.section_place(),
         };
         let engine = self.loader.engine().clone();
         match Instance::start(engine, self.shared.clone(), start, self.events.0.clone()) {

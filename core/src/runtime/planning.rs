@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use portreeve_config::{Diagnostic, Diagnostics, Severity, Span};
+use portreeve_config::{Diagnostic, Diagnostics, Position, Severity, Span};
 use tokio::task::spawn_blocking;
 
 use super::options::Options;
@@ -53,6 +53,12 @@ pub struct ReadyPlugin {
 }
 
 impl ReadyPlugin {
+    /// Where in router.ron its section begins; an absent one stands at the plugin's name.
+    #[must_use]
+    pub fn section_place(&self) -> Position {
+        Position::of(&self.source.text, self.config.section.span.start)
+    }
+
     /// What the plugin has against its section, printed against the text.
     #[must_use]
     pub fn render(&self, list: Vec<Diagnostic>) -> String {

@@ -173,6 +173,7 @@ async fn round(loader: &Loader, loaded: &Loaded, directory: &Path, took: &mut To
         limits: Limits::default(),
         grants: Arc::new(grants),
         section: bare_section(),
+        place: portreeve_config::Position { line: 1, column: 1 },
     };
     let plugin = Instance::start(loader.engine().clone(), shared.clone(), start, sender)?;
     ready(&mut events).await?;

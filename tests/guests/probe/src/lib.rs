@@ -253,6 +253,10 @@ impl Held {
                 instance::degraded(text);
                 done
             }
+            ["place"] => {
+                let place = instance::section_place();
+                Ok(vec![format!("{}:{}", place.line, place.column)])
+            }
             ["ready"] => {
                 instance::ready();
                 done
