@@ -59,7 +59,7 @@ pub fn router_ron(section: Option<&str>) -> String {
 
 /// The file with this entry. Another plugin keeps the core busy without it.
 pub fn router_ron_with(entry: &str) -> String {
-    format!("Router(system: (log: Debug), plugins: {{\"radvd\": (config: (interfaces: {{}})), {entry}}})")
+    format!("Router(\n  system: (log: Debug),\n  plugins: {{\"radvd\": (config: (interfaces: {{}})), {entry}}})")
 }
 
 impl Scene {

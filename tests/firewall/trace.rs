@@ -7,10 +7,10 @@ use portreeve_tests::lab::Result;
 
 use super::packet::{ACK, At, Packet};
 use super::place::{FAR, LAN, LAN4, OTHER4, Seen, Side, WAN, WAN4};
-use super::scene::{Scene, zones};
+use super::scene::{Scene, router_ron, zones};
 use super::status;
 
-/// Line by line, as lines are what is asked for. The first line is that of the zones.
+/// Line by line, as lines are what is asked for.
 const RULES: &str = r#"
 rules: [
     (from: ["wan"], to: ["lan"], protocol: ["tcp"], destination_port: ["22"], source: ["198.51.100.9"], then: Accept),
@@ -41,10 +41,30 @@ fn fate(seen: &Seen, from: Side, packet: &Packet) -> &'static str {
     }
 }
 
-/// The line of the file that has this text; the section begins in its first one.
+/// The line of the file that has this text.
 fn line_of(text: &str) -> Option<usize> {
-    let section = zones(RULES);
-    section.lines().position(|line| line.contains(text)).map(|line| line + 1)
+    let file = router_ron(Some(&zones(RULES)));
+    file.lines().position(|line| line.contains(text)).map(|line| line + 1)
+}
+
+/// What is above the section may grow while the plugin runs.
+#[test]
+fn lines_are_those_of_the_file_also_when_the_section_moves() -> Result {
+    let scene = Scene::new(&zones(RULES))?;
+    let rule = || {
+        let words =
+            ["status", "firewall", "trace", "from=wan", "to=lan", "protocol=tcp", "port=113", "source=2001:db8:f::f"];
+        let told = scene.core().command(&words)?;
+        let line = told.lines().find_map(|line| line.split_once("by the rule of line ")?.1.split_whitespace().next());
+        Ok::<_, portreeve_tests::lab::Failure>(line.and_then(|line| line.parse::<usize>().ok()))
+    };
+    let line = line_of("TcpReset");
+    let said = rule()?;
+    scene.ensure(said.is_some() && said == line, || format!("{said:?} is not {line:?}"))?;
+    scene.put(&format!("// Four\n// lines\n\n\n{}", router_ron(Some(&zones(RULES)))))?;
+    scene.wait("the line in the longer file", || (rule().ok()? == line.map(|line| line + 4)).then_some(()))?;
+    let run = status::run(scene.core())?;
+    scene.ensure(run == 1, || "the plugin was started anew".to_owned())
 }
 
 #[test]

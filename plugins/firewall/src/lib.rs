@@ -26,6 +26,7 @@ pub mod engine;
 mod guest;
 pub mod install;
 pub mod ruleset;
+pub mod source;
 pub mod status;
 pub mod trace;
 

@@ -3,13 +3,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use portreeve_config::Position;
 use portreeve_nftables::{Endian, conntrack, messages};
+use portreeve_sdk::instance;
 use portreeve_sdk::netfilter::ConnectionFamily;
 
 use super::kernel::{self, Failed};
 use super::shim::{self, Shim};
 use crate::engine::{Engine, InForce};
 use crate::install::{self, Elements, ReadError};
+use crate::source::Source;
 use crate::status::{self, Ask, Count, Load, Report, Status};
 use crate::trace;
 
@@ -49,7 +52,11 @@ impl Asked {
         let Some(found) = &self.found else {
             return Err("no rules are in force yet; see `portreeve logs firewall`".to_owned());
         };
-        let plain = || Status::of(&found.config, &found.ruleset, &self.section);
+        let start = instance::section_place();
+        let number = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        let start = Position { line: number(start.line), column: number(start.column) };
+        let source = Source::new(&self.section, start);
+        let plain = || Status::of(&found.config, &found.ruleset, source);
         let report = match Ask::parse(words)? {
             Ask::Overview => {
                 let mut status = self.filled(plain()).await?;
@@ -74,7 +81,7 @@ impl Asked {
                 let request = trace::parse_request(&words, &found.config)?;
                 let traces: Vec<_> =
                     request.packets.iter().map(|packet| trace::trace(&found.ruleset, packet)).collect();
-                status::traced(&traces, &request.assumed, &self.section)
+                status::traced(&traces, &request.assumed, source)
             }
         };
         Ok(wit_report(report))

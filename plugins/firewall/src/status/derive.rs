@@ -7,12 +7,13 @@ use crate::config::{
     self, AntiSpoofing, Config, End, IpRange, NatAction, NatRule, PolicyAction, ROUTER, Reject, SetKind,
 };
 use crate::ruleset::{Elements, Ruleset, Statement};
+use crate::source::Source;
 use crate::trace::place;
 
 impl Status {
     /// Of a section in force; `section` is the text that the spans are places of.
     #[must_use]
-    pub fn of(config: &Config, ruleset: &Ruleset, section: &str) -> Self {
+    pub fn of(config: &Config, ruleset: &Ruleset, section: Source<'_>) -> Self {
         Self {
             zones: config.zones.iter().map(zone).collect(),
             pairs: pairs(config, ruleset),
@@ -147,7 +148,7 @@ fn elements(set: &crate::ruleset::Set) -> usize {
     }
 }
 
-fn translation(rule: &NatRule, config: &Config, section: &str) -> Translation {
+fn translation(rule: &NatRule, config: &Config, section: Source<'_>) -> Translation {
     let is_destination = matches!(rule.action, NatAction::DestinationTo { .. } | NatAction::Redirect { .. });
     let end = |end: &End| match end {
         End::Any => "*".to_owned(),
@@ -203,7 +204,7 @@ fn lists(config: &Config) -> impl Iterator<Item = (&str, &[config::Rule])> {
 }
 
 /// Those with a name, a counter or a log.
-fn rules(config: &Config, section: &str) -> Vec<Rule> {
+fn rules(config: &Config, section: Source<'_>) -> Vec<Rule> {
     let all = lists(config).flat_map(|(list, rules)| rules.iter().map(move |rule| (list, rule)));
     all.filter(|(_, rule)| rule.name.is_some() || rule.count.is_some() || rule.log.is_some())
         .take(MAX_ROWS + 1)
@@ -217,7 +218,7 @@ fn rules(config: &Config, section: &str) -> Vec<Rule> {
 }
 
 /// Runs of more than [`LINEAR_RUN`] rules of a chain that no map stands for.
-fn runs(ruleset: &Ruleset, section: &str) -> Vec<Run> {
+fn runs(ruleset: &Ruleset, section: Source<'_>) -> Vec<Run> {
     let is_map =
         |rule: &crate::ruleset::Rule| rule.statements.iter().any(|s| matches!(s, Statement::VerdictMap { .. }));
     let mut runs = Vec::new();

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use portreeve_nftables::conntrack::{Flow, Tuple};
 
 use super::{Count, MAX_ROWS, Report, Set, Status, Table};
+use crate::source::Source;
 use crate::trace::{self, Trace};
 
 /// IPS_* bits (linux/netfilter/nf_conntrack_common.h).
@@ -200,7 +201,7 @@ fn mark(mark: u32) -> String {
 
 /// What became of packets, what was taken for granted, and which rules of the section were passed by.
 #[must_use]
-pub fn traced(traces: &[Trace], assumed: &[String], section: &str) -> Report {
+pub fn traced(traces: &[Trace], assumed: &[String], section: Source<'_>) -> Report {
     let mut report = Report::default();
     for found in traces {
         report.values.push(value("verdict", &trace::outcome(found.verdict)));

@@ -69,7 +69,7 @@ fn gateway() -> Config {
 fn status() -> Status {
     let config = gateway();
     let (ruleset, _) = compile(&config, &BTreeMap::new(), &[], Options::default()).unwrap();
-    let mut status = Status::of(&config, &ruleset, SECTION);
+    let mut status = Status::of(&config, &ruleset, SECTION.into());
     status.counts.insert("ssh".to_owned(), Count { packets: 3, bytes: 180 });
     status.counts.insert("lan-wan".to_owned(), Count { packets: 7, bytes: 700 });
     status.load.took = Some(Duration::from_millis(12));
@@ -120,7 +120,7 @@ fn a_pair_shows_its_policys_counter_also_where_a_rule_has_taken_its_name() {
     let mut config = gateway();
     config.rules[0].count = Some("lan-wan".to_owned());
     let (ruleset, _) = compile(&config, &BTreeMap::new(), &[], Options::default()).unwrap();
-    let status = Status::of(&config, &ruleset, SECTION);
+    let status = Status::of(&config, &ruleset, SECTION.into());
     let pair = status.pairs.iter().find(|pair| pair.from == "lan" && pair.to == "wan").unwrap();
     assert_eq!(pair.counter.as_deref(), Some("lan-wan-policy"));
 }
@@ -146,7 +146,7 @@ fn pairs_whose_names_look_alike_do_not_show_each_others_counters() {
     config.policies = vec![policy(0, 1, 1), policy(2, 3, 2)];
     let counters = |config: &Config| {
         let (ruleset, _) = compile(config, &BTreeMap::new(), &[], Options::default()).unwrap();
-        let status = Status::of(config, &ruleset, SECTION);
+        let status = Status::of(config, &ruleset, SECTION.into());
         let of = |from: &str, to: &str| {
             status.pairs.iter().find(|pair| pair.from == from && pair.to == to).unwrap().counter.clone()
         };
@@ -175,7 +175,7 @@ fn long_runs_without_a_map_are_told() {
     };
     let linear = |before, after| {
         let ruleset = Ruleset { chains: vec![chain(before, after)], ..Ruleset::default() };
-        Status::of(&gateway(), &ruleset, SECTION).linear
+        Status::of(&gateway(), &ruleset, SECTION.into()).linear
     };
     assert_eq!(linear(LINEAR_RUN, LINEAR_RUN), []);
     let run = Run {
@@ -282,7 +282,7 @@ fn a_trace_of_words_says_the_verdict_and_what_was_assumed() {
     let report = |text: &str| {
         let request = crate::trace::parse_request(&words(text), &config).unwrap();
         let traces: Vec<_> = request.packets.iter().map(|packet| crate::trace::trace(&ruleset, packet)).collect();
-        traced(&traces, &request.assumed, SECTION)
+        traced(&traces, &request.assumed, SECTION.into())
     };
     let good = report(
         "from=lan to=wan source=192.0.2.7 destination=198.51.100.1 protocol=tcp port=22 source_port=9 state=new flags=syn interface=lan0 out=wan0",

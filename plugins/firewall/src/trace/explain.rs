@@ -2,11 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use portreeve_config::{Position, Span};
+use portreeve_config::Span;
 
 use super::{Outcome, Step, Trace};
 use crate::config::Reject;
 use crate::ruleset::{Label, Rate, RejectWith, Selector, Test, ct};
+use crate::source::Source;
 
 /// Columns of [`report`] and [`missed`].
 pub const COLUMNS: [&str; 5] = ["chain", "rule", "at", "text", "effect"];
@@ -24,7 +25,7 @@ const STATES: [(u32, &str); 5] = [
 /// What held of the packet, in order; the last row is the verdict and the rule that decides it. `section` is the text
 /// that the spans are places of.
 #[must_use]
-pub fn report(trace: &Trace, section: &str) -> Vec<Vec<String>> {
+pub fn report(trace: &Trace, section: Source<'_>) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = trace.steps.iter().map(|step| row(step, section)).collect();
     let decision = trace.decided_by.and_then(|at| trace.steps.get(at));
     let mut last = decision.map_or_else(|| row_of("", "", Span::default(), section, ""), |step| row(step, section));
@@ -33,7 +34,7 @@ pub fn report(trace: &Trace, section: &str) -> Vec<Vec<String>> {
         Some(Step { rule: None, chain, .. }) => format!("by the policy of {chain}"),
         Some(Step { label: Some(Label::Default(text)), .. }) => format!("by a default, {text}"),
         Some(Step { label: Some(Label::Named(name)), .. }) => format!("by rule {name}"),
-        Some(step) => format!("by the rule of line {}", Position::of(section, step.span.start).line),
+        Some(step) => format!("by the rule of line {}", section.position(step.span.start).line),
     };
     let cut = if trace.truncated { "; not every step is shown" } else { "" };
     if let Some(chain) = last.first_mut() {
@@ -48,11 +49,11 @@ pub fn report(trace: &Trace, section: &str) -> Vec<Vec<String>> {
 
 /// Rules of the section that were reached and did not hold, and why.
 #[must_use]
-pub fn missed(trace: &Trace, section: &str) -> Vec<Vec<String>> {
+pub fn missed(trace: &Trace, section: Source<'_>) -> Vec<Vec<String>> {
     trace.missed.iter().map(|step| row(step, section)).collect()
 }
 
-fn row(step: &Step, section: &str) -> Vec<String> {
+fn row(step: &Step, section: Source<'_>) -> Vec<String> {
     let rule = match &step.label {
         None => "policy",
         Some(Label::Named(name)) => name,
@@ -62,18 +63,18 @@ fn row(step: &Step, section: &str) -> Vec<String> {
     row_of(&step.chain, rule, step.span, section, &step.what)
 }
 
-fn row_of(chain: &str, rule: &str, span: Span, section: &str, effect: &str) -> Vec<String> {
+fn row_of(chain: &str, rule: &str, span: Span, section: Source<'_>, effect: &str) -> Vec<String> {
     let (at, text) = place(section, span);
     vec![chain.to_owned(), rule.to_owned(), at, text, effect.to_owned()]
 }
 
 /// Line and column, and the first line of the text there, shortened; both empty for what stands nowhere.
-pub(crate) fn place(section: &str, span: Span) -> (String, String) {
-    let text = span.slice(section);
+pub(crate) fn place(section: Source<'_>, span: Span) -> (String, String) {
+    let text = section.slice(span);
     if text.is_empty() {
         return (String::new(), String::new());
     }
-    let position = Position::of(section, span.start);
+    let position = section.position(span.start);
     let line = text.lines().next().unwrap_or_default().trim_end();
     let is_cut = text.trim_end().len() > line.len() || line.chars().count() > TEXT;
     let shown = if is_cut {

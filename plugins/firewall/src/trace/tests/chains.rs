@@ -229,6 +229,6 @@ proptest! {
         let ruleset = Ruleset { sets, ..chains(all) };
         let found = trace(&ruleset, &packet);
         prop_assert!(found.steps.len() <= MAX_STEPS + 8);
-        prop_assert!(!super::super::report(&found, "(ä)").is_empty());
+        prop_assert!(!super::super::report(&found, "(ä)".into()).is_empty());
     }
 }

@@ -19,7 +19,7 @@ fn the_last_row_says_the_verdict_and_the_rule() {
         Rule { span: at("(then: Drop)"), ..rule(&[DROP]) },
     ];
     let found = trace(&chains(vec![forward(true, &rules)]), &ssh6());
-    let rows = report(&found, SECTION);
+    let rows = report(&found, SECTION.into());
     assert_eq!(
         rows,
         [
@@ -31,12 +31,13 @@ fn the_last_row_says_the_verdict_and_the_rule() {
     assert!(rows.iter().all(|row| row.len() == COLUMNS.len()));
     let text = "(name: \"ssh\", to: [\"router\"], protocol: [\"tcp\"], destinatio…";
     assert_eq!(text.chars().count(), 60);
-    assert_eq!(missed(&found, SECTION), [["forward", "ssh", "3:9", text, "protocol is 6, asked for: 17"]]);
+    assert_eq!(missed(&found, SECTION.into()), [["forward", "ssh", "3:9", text, "protocol is 6, asked for: 17"]]);
 }
 
 #[test]
 fn policies_names_and_defaults_are_said_to_decide() {
-    let last = |chain: Chain| report(&trace(&chains(vec![chain]), &ssh6()), SECTION).pop().unwrap().pop().unwrap();
+    let last =
+        |chain: Chain| report(&trace(&chains(vec![chain]), &ssh6()), SECTION.into()).pop().unwrap().pop().unwrap();
     assert_eq!(last(forward(false, &[])), "dropped, by the policy of forward");
     assert_eq!(
         last(forward(false, &[Rule { label: Label::Named("x".to_owned()), ..rule(&[ACCEPT]) }])),
@@ -46,12 +47,12 @@ fn policies_names_and_defaults_are_said_to_decide() {
         last(forward(false, &[Rule { label: Label::Default("loopback"), ..rule(&[ACCEPT]) }])),
         "accepted, by a default, loopback"
     );
-    let nothing = report(&trace(&Ruleset::default(), &ssh6()), SECTION);
+    let nothing = report(&trace(&Ruleset::default(), &ssh6()), SECTION.into());
     assert_eq!(nothing, [["verdict", "", "", "", "accepted, no rule decides"]]);
 }
 
 #[test]
 fn a_span_outside_of_the_section_is_no_place() {
     let found = trace(&chains(vec![forward(true, &[Rule { span: Span::new(5000, 6000), ..rule(&[DROP]) }])]), &ssh6());
-    assert_eq!(report(&found, SECTION)[0], ["forward", "", "", "", "drop"]);
+    assert_eq!(report(&found, SECTION.into())[0], ["forward", "", "", "", "drop"]);
 }
