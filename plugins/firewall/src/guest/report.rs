@@ -81,7 +81,7 @@ impl Asked {
                 let request = trace::parse_request(&words, &found.config)?;
                 let traces: Vec<_> =
                     request.packets.iter().map(|packet| trace::trace(&found.ruleset, packet)).collect();
-                status::traced(&traces, &request.assumed, source)
+                status::traced(&request.packets, &traces, &request.assumed, source)
             }
         };
         Ok(wit_report(report))

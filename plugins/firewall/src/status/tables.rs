@@ -7,7 +7,7 @@ use portreeve_nftables::conntrack::{Flow, Tuple};
 
 use super::{Count, MAX_ROWS, Report, Set, Status, Table};
 use crate::source::Source;
-use crate::trace::{self, Trace};
+use crate::trace::{self, Packet, Trace};
 
 /// IPS_* bits (linux/netfilter/nf_conntrack_common.h).
 const SEEN_REPLY: u32 = 2;
@@ -201,14 +201,21 @@ fn mark(mark: u32) -> String {
 
 /// What became of packets, what was taken for granted, and which rules of the section were passed by.
 #[must_use]
-pub fn traced(traces: &[Trace], assumed: &[String], section: Source<'_>) -> Report {
+pub fn traced(packets: &[Packet], traces: &[Trace], assumed: &[String], section: Source<'_>) -> Report {
     let mut report = Report::default();
-    for found in traces {
-        report.values.push(value("verdict", &trace::outcome(found.verdict)));
-        report.tables.push(table("steps", &trace::COLUMNS, trace::report(found, section).into_iter()));
+    let is_v4 = |packet: &Packet| packet.source.is_ipv4();
+    let both = packets.iter().any(is_v4) && !packets.iter().all(is_v4);
+    for (packet, found) in packets.iter().zip(traces) {
+        let called = |name: &str| match (both, is_v4(packet)) {
+            (false, _) => name.to_owned(),
+            (true, true) => format!("{name}_ipv4"),
+            (true, false) => format!("{name}_ipv6"),
+        };
+        report.values.push(value(&called("verdict"), &trace::outcome(found.verdict)));
+        report.tables.push(table(&called("steps"), &trace::COLUMNS, trace::report(found, section).into_iter()));
         let missed = trace::missed(found, section);
         if !missed.is_empty() {
-            report.tables.push(table("passed_by", &trace::COLUMNS, missed.into_iter()));
+            report.tables.push(table(&called("passed_by"), &trace::COLUMNS, missed.into_iter()));
         }
     }
     if !assumed.is_empty() {

@@ -282,7 +282,7 @@ fn a_trace_of_words_says_the_verdict_and_what_was_assumed() {
     let report = |text: &str| {
         let request = crate::trace::parse_request(&words(text), &config).unwrap();
         let traces: Vec<_> = request.packets.iter().map(|packet| crate::trace::trace(&ruleset, packet)).collect();
-        traced(&traces, &request.assumed, SECTION.into())
+        traced(&request.packets, &traces, &request.assumed, SECTION.into())
     };
     let good = report(
         "from=lan to=wan source=192.0.2.7 destination=198.51.100.1 protocol=tcp port=22 source_port=9 state=new flags=syn interface=lan0 out=wan0",
@@ -296,4 +296,11 @@ fn a_trace_of_words_says_the_verdict_and_what_was_assumed() {
     assert_eq!(other.values[0].1, "dropped");
     assert!(rows(&other, "passed_by").iter().any(|row| row[1] == "ssh"));
     assert_eq!(other.values[1].0, "assumed");
+    // Nothing says the family: both are told.
+    let both = report("from=wan to=lan protocol=tcp port=22");
+    let names: Vec<&str> = both.values.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["verdict_ipv6", "verdict_ipv4", "assumed"]);
+    assert_eq!((rows(&both, "steps_ipv4").is_empty(), rows(&both, "steps_ipv6").is_empty()), (false, false));
+    // This is a message of ICMPv6 alone.
+    assert_eq!(report("from=wan to=lan icmp=packet-too-big").values[0].0, "verdict");
 }

@@ -1,8 +1,8 @@
 //! The operator's words, such as `from=lan to=wan protocol=tcp destination=2001:db8::1 port=22`, as packets.
 //!
 //! What is not said is taken for granted and told: an address of a documentation prefix (RFC 5737, RFC 3849), a zone's
-//! first interface, a new connection, high source ports. What this machine sends to itself crosses the hooks twice: two
-//! packets.
+//! first interface, a new connection, high source ports. Where nothing says the family there is a packet of each. What this
+//! machine sends to itself crosses the hooks twice: two packets.
 
 mod words;
 
@@ -30,7 +30,7 @@ const LATER: u16 = 185;
 /// What is to be traced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// One, or two for what this machine sends to itself: going out, coming in.
+    /// One, or two for what this machine sends to itself: going out, coming in. As many again where the family is not said.
     pub packets: Vec<Packet>,
     /// What was not said and is taken for granted.
     pub assumed: Vec<String>,
@@ -42,12 +42,29 @@ pub struct Request {
 /// What is wrong, and what to write.
 pub fn parse_request(words: &[String], config: &Config) -> Result<Request, String> {
     let words = Words::of(words)?;
-    let mut assumed = Vec::new();
-    let from = end(&words, "from", "interface", config)?;
-    let to = end(&words, "to", "out", config)?;
     let number = number_of_protocol(&words)?;
-    let family = family(&words, number)?;
-    let (source, destination) = addresses(&words, family, (&from, &to), &mut assumed)?;
+    if let Some(family) = family(&words, number)? {
+        return of_family(&words, number, family, config);
+    }
+    // What there is in one of them only, such as a message of ICMPv6, is of that.
+    let [v6, v4] = [Family::V6, Family::V4].map(|family| of_family(&words, number, family, config));
+    match (v6, v4) {
+        (Ok(mut both), Ok(v4)) => {
+            both.packets.extend(v4.packets);
+            let more: Vec<String> = v4.assumed.into_iter().filter(|said| !both.assumed.contains(said)).collect();
+            both.assumed.extend(more);
+            Ok(both)
+        }
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
+        (Err(why), Err(_)) => Err(why),
+    }
+}
+
+fn of_family(words: &Words<'_>, number: Option<u8>, family: Family, config: &Config) -> Result<Request, String> {
+    let mut assumed = Vec::new();
+    let from = end(words, "from", "interface", config)?;
+    let to = end(words, "to", "out", config)?;
+    let (source, destination) = addresses(words, family, (&from, &to), &mut assumed)?;
     let path = match (&from, &to) {
         (End::Router, _) => Path::FromRouter,
         (_, End::Router) => Path::ToRouter,
@@ -77,9 +94,9 @@ pub fn parse_request(words: &[String], config: &Config) -> Result<Request, Strin
     if path == Path::ToRouter {
         packet.output = None;
     }
-    transport(&mut packet, &words, message, icmp_number, &mut assumed)?;
-    connection(&mut packet, &words, &mut assumed)?;
-    circumstances(&mut packet, &words)?;
+    transport(&mut packet, words, message, icmp_number, &mut assumed)?;
+    connection(&mut packet, words, &mut assumed)?;
+    circumstances(&mut packet, words)?;
     Ok(Request { packets: both_ways(packet, &from, &to), assumed })
 }
 
@@ -140,7 +157,8 @@ fn number_of_protocol(words: &Words<'_>) -> Result<Option<u8>, String> {
     }
 }
 
-fn family(words: &Words<'_>, number: Option<u8>) -> Result<Family, String> {
+/// None if nothing says it.
+fn family(words: &Words<'_>, number: Option<u8>) -> Result<Option<Family>, String> {
     let mut said = Vec::new();
     for key in ["source", "destination"] {
         if let Some(address) = address(words, key)? {
@@ -153,13 +171,10 @@ fn family(words: &Words<'_>, number: Option<u8>) -> Result<Family, String> {
         Some(protocol::ICMPV6) => said.push(Family::V6),
         _ => {}
     }
-    let Some(first) = said.first().copied() else {
-        return Err("IPv4 or IPv6? say source=, destination= or family=Ipv6".to_owned());
-    };
-    if said.iter().any(|family| *family != first) {
+    if said.iter().any(|family| Some(family) != said.first()) {
         return Err("IPv4 and IPv6 mixed: source, destination, family and protocol must be of one".to_owned());
     }
-    Ok(first)
+    Ok(said.first().copied())
 }
 
 fn address(words: &Words<'_>, key: &str) -> Result<Option<IpAddr>, String> {

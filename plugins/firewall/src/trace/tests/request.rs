@@ -117,7 +117,6 @@ fn mistakes_say_what_to_write() {
             "from=lan",
             "say to=ZONE, to=router or out=NAME, as in from=lan to=wan protocol=tcp destination=2001:db8:1::2 port=22",
         ),
-        ("from=lan to=wan", "IPv4 or IPv6? say source=, destination= or family=Ipv6"),
         (
             "from=lan to=wan source=192.0.2.1 destination=::1",
             "IPv4 and IPv6 mixed: source, destination, family and protocol must be of one",
