@@ -230,7 +230,7 @@ pub struct Load {
     pub restored: u64,
     /// Batches the kernel refused.
     pub refused: u64,
-    /// `open`, `closed`, `off`: whether the core closes the router until the rules stand.
+    /// How long the core keeps the router closed: until the rules stand, or not at all.
     pub guard: String,
     /// Why not all is as it should be.
     pub condition: Option<String>,

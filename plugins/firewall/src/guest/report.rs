@@ -1,5 +1,6 @@
 //! Answers people: the engine's state, with what only the kernel knows.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::kernel::{self, Failed};
 use super::shim::{self, Shim};
 use crate::engine::{Engine, InForce};
 use crate::install::{self, Elements, ReadError};
+use crate::ruleset::Ruleset;
 use crate::source::Source;
 use crate::status::{self, Ask, Count, Load, Report, Status};
 use crate::trace;
@@ -60,14 +62,14 @@ impl Asked {
         let report = match Ask::parse(words)? {
             Ask::Overview => {
                 let mut status = self.filled(plain()).await?;
-                for set in found.ruleset.sets.iter().filter(|set| set.dynamic && set.named.is_some()) {
-                    let count = elements(self.endian, set).await?.count();
-                    status.elements.insert(set.name.clone(), count as u64);
-                }
+                status.elements = self.changing(&found.ruleset).await?;
                 with_times(status::overview(&status), &self.times)
             }
             Ask::Counters => status::counters(&self.filled(plain()).await?),
-            Ask::Sets(None) => status::sets(&plain(), None)?,
+            Ask::Sets(None) => {
+                let elements = self.changing(&found.ruleset).await?;
+                status::sets(&Status { elements, ..plain() }, None)?
+            }
             Ask::Sets(Some(name)) => {
                 let mut shown = Vec::new();
                 for set in found.ruleset.sets.iter().filter(|set| set.named.as_deref() == Some(name.as_str())) {
@@ -85,6 +87,16 @@ impl Asked {
             }
         };
         Ok(wit_report(report))
+    }
+
+    /// How many elements there are now in the named sets that change by themselves.
+    async fn changing(&self, ruleset: &Ruleset) -> Result<BTreeMap<String, u64>, String> {
+        let mut counts = BTreeMap::new();
+        for set in ruleset.sets.iter().filter(|set| set.named.is_some() && (set.dynamic || set.timeout.is_some())) {
+            let count = elements(self.endian, set).await?.count();
+            counts.insert(set.name.clone(), count as u64);
+        }
+        Ok(counts)
     }
 
     /// The state, and what the counters count now.

@@ -169,6 +169,18 @@ impl<'a> Refused<'a> {
         found
     }
 
+    /// What is kept for each value of a key is an expression within another, of which alone the kernel tells.
+    fn within(&self) -> Option<&str> {
+        let Origin::Rule { chain, rule } = self.origin else { return None };
+        let rule = self.ruleset.chains.get(*chain)?.rules.get(*rule)?;
+        let kept = rule.statements.iter().find_map(|statement| match statement {
+            Statement::LimitEach { .. } => Some("limit"),
+            Statement::ConnectionsEach { .. } => Some("connlimit"),
+            _ => None,
+        });
+        kept.filter(|_| self.expression.as_deref() == Some("dynset") && lacks(self.errno))
+    }
+
     /// It cannot come from an earlier error.
     fn stands_alone(&self) -> bool {
         match &self.expression {
@@ -191,7 +203,8 @@ impl<'a> Refused<'a> {
             let hint = "it needs CAP_NET_ADMIN in the user namespace of its network namespace".to_owned();
             return (format!("this process may not change nf_tables ({code}; CAP_NET_ADMIN)"), Some(hint));
         }
-        if let Some((name, need)) = self.expression.as_deref().and_then(|name| Some((name, needed(name)?))) {
+        let expression = self.within().or(self.expression.as_deref());
+        if let Some((name, need)) = expression.and_then(|name| Some((name, needed(name)?))) {
             let Need { module, instead } = need;
             if self.errno == errno::ENOENT {
                 let message =

@@ -74,7 +74,7 @@ fn status() -> Status {
     status.counts.insert("lan-wan".to_owned(), Count { packets: 7, bytes: 700 });
     status.load.took = Some(Duration::from_millis(12));
     status.load.generation = Some(41);
-    status.load.guard = "open".to_owned();
+    status.load.guard = "off".to_owned();
     status
 }
 
@@ -102,7 +102,7 @@ fn the_overview_shows_what_the_section_comes_to() {
     let report = overview(&status());
     let value = |name: &str| report.values.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str());
     assert_eq!((value("load_time"), value("generation")), (Some("0.012 s"), Some("41")));
-    assert_eq!((value("restored"), value("guard"), value("reason")), (Some("0"), Some("open"), None));
+    assert_eq!((value("restored"), value("guard"), value("reason")), (Some("0"), Some("off"), None));
     assert_eq!(rows(&report, "zones"), [["lan", "lan0", "off"], ["wan", "wan0 ppp*", "off"]]);
     let pairs = rows(&report, "pairs");
     assert_eq!(pairs.len(), 8);

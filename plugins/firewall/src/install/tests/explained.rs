@@ -5,7 +5,7 @@ use portreeve_nftables::{Acknowledgement, Endian, locate};
 use super::{accept, base, built, chain, each, rule, set, span};
 use crate::{
     install::{Built, Existing, explain, is_stale},
-    ruleset::{ChainKind, Elements, Entry, Flowtable, KeyType, Ruleset, Selector, Statement, Test, Verdict},
+    ruleset::{ChainKind, Elements, Entry, Flowtable, KeyType, Rate, Ruleset, Selector, Statement, Test, Verdict},
 };
 
 fn error(sequence: u32, errno: i32, offset: Option<u32>) -> Acknowledgement {
@@ -48,6 +48,38 @@ fn an_expression_that_the_kernel_lacks_is_named_with_its_module() {
     );
     assert_eq!(told[0].hint.as_deref(), Some("load the module, or remove `anti_spoofing` and addresses `local`"));
     assert_eq!(told.iter().map(|all| all.span).collect::<Vec<_>>(), [span(20), span(30)]);
+}
+
+#[test]
+fn what_is_kept_for_each_source_names_its_own_module() {
+    let key = vec![Selector::Source4];
+    let rate = Rate { packets: 5, seconds: 60, burst: 5, over: false };
+    for (statement, words) in [
+        (Statement::LimitEach { key: key.clone(), set: 0, rate }, "`limit` (ENOENT; module nft_limit)"),
+        (
+            Statement::ConnectionsEach { key: key.clone(), set: 0, count: 3, above: true },
+            "`connlimit` (ENOENT; module nft_connlimit)",
+        ),
+    ] {
+        let mut sources = set("sources", &[KeyType::Ipv4], Elements::Points(Vec::new()));
+        (sources.dynamic, sources.stateful) = (true, true);
+        let ruleset = Ruleset {
+            sets: vec![sources],
+            chains: vec![base("input", vec![rule(vec![statement, accept()], 20)])],
+            ..Ruleset::default()
+        };
+        let built = built(&ruleset, &Existing::default());
+        // begin, table, chain, set, rule
+        let dynset = (0..4).filter_map(|number| offset(&built, 5, number)).find(|at| {
+            let message = each(&built).into_iter().find(|message| message.sequence == 5);
+            let place = message.and_then(|message| locate(Endian::Little, message.bytes, *at));
+            place.and_then(|place| place.expression).is_some_and(|(_, name)| name == "dynset")
+        });
+        assert!(dynset.is_some());
+        let told = explain(&ruleset, &built, &[error(5, 2, dynset)]);
+        assert!(told[0].message.contains(words), "{told:?}");
+        assert_eq!(told[0].span, span(20));
+    }
 }
 
 #[test]
