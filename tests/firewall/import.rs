@@ -2,11 +2,11 @@
 //! prints, another the very file, through `iptables-restore`. The same packets go through both, one after the other with all
 //! state that they leave, and the same must come of each, to the byte.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portreeve_tests::lab::{Lab, Result, Router, Site, Stage, ensure};
+use portreeve_tests::lab::{Failure, Lab, Result, Router, Site, Stage, ensure};
 
 use super::packet::{ACK, At, FIN, IPV6, MARKER, PSH, Packet, RST, SYN, TCP};
 use super::place::{NEIGHBOUR, OTHER, OTHER4, Place, ROUTER_LINK, SERVER, SERVER4, SIDES, Seen, Side};
@@ -168,6 +168,30 @@ impl Comparison<'_> {
         Ok(theirs)
     }
 
+    /// The router itself asks, and is answered from there.
+    fn ask(&mut self, side: Side, port: u16, v6: bool) -> Result {
+        let (here, there) = if v6 {
+            (IpAddr::from(side.router()), IpAddr::from(side.host()))
+        } else {
+            (side.router4().into(), side.host4().into())
+        };
+        let asked = |place: &Place| {
+            let socket = place.router.enter(|| UdpSocket::bind((here, port)))??;
+            let seen = place.during(|_| {
+                // What the rules refuse is refused here already.
+                let _ = socket.send_to(MARKER, (there, 53));
+                Ok(())
+            })?;
+            Ok::<_, Failure>((socket, seen))
+        };
+        let (ours, theirs) = (asked(&self.pair.imported)?, asked(&self.pair.original)?);
+        if ours.1 != theirs.1 {
+            self.different
+                .push(format!("from the router to {there}\n  imported: {:?}\n  original: {:?}", ours.1, theirs.1));
+        }
+        self.send(side, &Packet::udp((there, 53), (here, port))).map(drop)
+    }
+
     /// The same; gives where it came out and as what.
     fn through(&mut self, side: Side, packet: &Packet) -> Result<Option<(Side, Packet)>> {
         let seen = self.send(side, packet)?;
@@ -230,9 +254,12 @@ fn packets(v6: bool) -> Vec<(Side, Packet)> {
     packets
 }
 
-/// Connections between every two wires, answered from where their packets come out, with errors about them and about others.
+/// Questions of the router, and connections between every two wires, answered from where their packets come out, with errors about them and about others.
 fn flows(v6: bool, comparison: &mut Comparison<'_>) -> Result {
     let errors = if v6 { [(1, 4), (2, 0)] } else { [(3, 3), (3, 4)] };
+    for (side, port) in SIDES.into_iter().zip(700..) {
+        comparison.ask(side, port, v6)?;
+    }
     let pairs = SIDES.into_iter().flat_map(|from| SIDES.map(|to| (from, to))).filter(|(from, to)| from != to);
     for (from, to) in pairs {
         // Ports of their own: where two flows collide, translation draws another at random.
@@ -273,6 +300,25 @@ fn same(rules: &str, v6: bool) -> Result {
 #[test]
 fn the_eight_rules_of_2006_mean_the_same() -> Result {
     same(CLASSIC, true)
+}
+
+/// The comparison would notice an import that leaves any of them out.
+#[test]
+fn each_of_the_eight_rules_is_missed_when_it_is_left_out() -> Result {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("rules");
+    std::fs::write(&file, CLASSIC)?;
+    let pair = Pair::new(&file, true)?;
+    for rule in CLASSIC.lines().filter(|line| line.starts_with("-A")) {
+        let others: String = CLASSIC.lines().filter(|line| *line != rule).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&file, others)?;
+        pair.original.router.run(&format!("ip6tables-restore {}", file.display()))?;
+        for place in [&pair.imported, &pair.original] {
+            place.router.run("conntrack -F")?;
+        }
+        ensure(pair.compare(true).is_err(), || format!("nothing differs without {rule}"))?;
+    }
+    Ok(())
 }
 
 #[test]
