@@ -35,7 +35,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use portreeve_config::{Diagnostic, Diagnostics, Document, Span};
 
-pub use set_file::{MAX_FILE_MISTAKES, parse_set_file};
+pub use set_file::{MAX_BAD_LINES, MAX_FILE_MISTAKES, MAX_SURPLUS, SetFile, parse_set_file};
 pub use summary::summary;
 
 /// The name that stands for this machine itself where a zone is asked for.
@@ -503,7 +503,7 @@ pub struct NamedSet {
     pub timeout: Option<Duration>,
     /// Packets add to it ([`Rule::add_source_to`]).
     pub dynamic: bool,
-    /// At most so many elements, its file's among them. Where none is written: 65535 of a dynamic one, otherwise
+    /// At most so many elements, its file's among them; what is too many at the end of a file is left out. Where none is written: 65535 of a dynamic one, otherwise
     /// [`MAX_SET_ELEMENTS`].
     pub size: u32,
     /// Of its entry.
@@ -511,7 +511,7 @@ pub struct NamedSet {
 }
 
 /// Of what a set is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SetKind {
     /// Addresses, networks and ranges of both families.
     Addresses,

@@ -20,7 +20,7 @@ mod repair;
 mod tests;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use portreeve_config::{Diagnostic, Diagnostics, Span};
@@ -32,7 +32,7 @@ use crate::install::{self, Existing};
 use crate::ruleset::Ruleset;
 use crate::time::Instant;
 use backoff::Backoff;
-use contents::Contents;
+use contents::{Contents, Source};
 use installation::{Install, Reason, Sent};
 use parameters::Parameters;
 use repair::Repair;
@@ -91,7 +91,7 @@ pub struct Engine {
     again: bool,
     /// And sets with it.
     distrust: bool,
-    files: BTreeMap<String, Contents>,
+    files: BTreeMap<Source, Contents>,
     options: Options,
     /// The interfaces that are there, once they were told.
     devices: Option<Vec<String>>,
@@ -150,10 +150,10 @@ impl Engine {
 
     /// A section to put in force. One at a time: the next after [`Action::Settled`].
     pub fn handle_section(&mut self, config: Config, now: Instant) {
-        let wanted: Vec<String> = config.files().into_iter().map(str::to_owned).collect();
-        for path in &wanted {
-            if !self.files.contains_key(path) {
-                self.actions.push_back(Action::Read(path.clone()));
+        for source in contents::sources(&config).into_values() {
+            // What was read for a set of another kind or size is another list.
+            if !self.files.contains_key(&source) {
+                self.actions.push_back(Action::Read(source.path));
             }
         }
         self.waiting = Some(Arc::new(config));
@@ -163,20 +163,24 @@ impl Engine {
     /// What a file holds, or why it cannot be read.
     pub fn handle_file(&mut self, path: &str, contents: Result<&[u8], String>, now: Instant) {
         let installing = self.install.as_ref().map(|install| &install.config);
-        let configs = self.waiting.iter().chain(installing).chain(self.in_force.as_ref().map(|found| &found.config));
-        let mut sets = configs.flat_map(|config| &config.sets);
-        let Some(set) = sets.find(|set| set.file.as_deref() == Some(path)) else { return };
-        let mut read = match contents {
-            Ok(bytes) => Contents::read(path, set.kind, set.size, bytes),
-            Err(problem) => Contents { elements: Vec::new(), problem: Some(problem) },
-        };
-        let before = self.files.get(path);
-        // What was good stays in the set when the file turns bad.
-        if let Some(before) = before.filter(|_| read.problem.is_some()) {
-            read.elements.clone_from(&before.elements);
+        let in_force = self.in_force.as_ref().map(|found| &found.config);
+        let configs: Vec<&Arc<Config>> = self.waiting.iter().chain(installing).chain(in_force).collect();
+        let sources: BTreeSet<Source> =
+            configs.iter().filter_map(|config| contents::sources(config).remove(path)).collect();
+        if sources.is_empty() {
+            return;
         }
-        let same = before.is_some_and(|before| before.elements == read.elements);
-        self.files.insert(path.to_owned(), read);
+        let contents = contents.as_deref().map_err(String::as_str);
+        let mut same = true;
+        for source in sources {
+            let mut read = Contents::read(&source, contents);
+            let before = self.files.get(&source);
+            if let Some(before) = before {
+                read = read.after(before);
+            }
+            same &= before.is_some_and(|before| before.elements == read.elements);
+            self.files.insert(source, read);
+        }
         if same && self.waiting.is_none() {
             if self.install.is_none() {
                 self.tell();
@@ -386,7 +390,8 @@ impl Engine {
     fn proceed(&mut self, now: Instant) {
         let Some(config) = self.waiting.clone() else { return };
         let lacks_devices = config.offload.is_some() && self.devices.is_none();
-        let lacks_files = config.files().iter().any(|path| !self.files.contains_key(*path));
+        let sources = contents::sources(&config);
+        let lacks_files = sources.values().any(|source| !self.files.contains_key(source));
         if self.install.is_some() || lacks_devices || lacks_files {
             return;
         }
@@ -394,7 +399,8 @@ impl Engine {
         // A machine that boots before a list was fetched must not stay without its firewall; an operator who names a file
         // that is not there is told.
         if self.in_force.is_some() {
-            let bad = config.sets.iter().filter_map(|set| Some((set.span, self.problem(set.file.as_deref()?)?)));
+            let problem = |path: &str| self.problem(sources.get(path)?);
+            let bad = config.sets.iter().filter_map(|set| Some((set.span, problem(set.file.as_deref()?)?)));
             let mut d = Diagnostics::new();
             for (span, problem) in bad {
                 d.error_with_hint(span, problem.to_owned(), "mend the file, or remove `file`");
@@ -409,13 +415,14 @@ impl Engine {
     }
 
     /// Why a file cannot be used.
-    fn problem(&self, path: &str) -> Option<&str> {
-        self.files.get(path)?.problem.as_deref()
+    fn problem(&self, source: &Source) -> Option<&str> {
+        self.files.get(source)?.problem.as_deref()
     }
 
     fn begin(&mut self, reason: Reason, config: Arc<Config>, now: Instant) {
-        let contents = |path: &str| self.files.get(path).map(|read| read.elements.clone()).unwrap_or_default();
-        let files = config.files().into_iter().map(|path| (path.to_owned(), contents(path))).collect();
+        let contents = |source: &Source| self.files.get(source).map(|read| read.elements.clone()).unwrap_or_default();
+        let sources = contents::sources(&config);
+        let files = sources.iter().map(|(path, source)| ((*path).to_owned(), contents(source))).collect();
         match compile(&config, &files, self.devices.as_deref().unwrap_or_default(), self.options) {
             Ok((mut ruleset, _)) => {
                 install::stamp(&mut ruleset);
@@ -497,7 +504,8 @@ impl Engine {
     /// Says whether what is in force is whole: its rules, its files, its parameters.
     fn tell(&mut self) {
         let Some(found) = &self.in_force else { return };
-        let file = || found.config.files().iter().find_map(|path| self.problem(path).map(str::to_owned));
+        let sources = || contents::sources(&found.config);
+        let file = || sources().values().find_map(|source| self.problem(source).map(str::to_owned));
         let parameters = || self.parameters.problem().cloned();
         let condition = self.failure.clone().or_else(file).or_else(parameters);
         if self.condition != condition {
@@ -508,17 +516,17 @@ impl Engine {
 
     /// Files that neither what is in force nor what waits names.
     fn forget_files(&mut self) {
-        let named = |path: &str| {
-            let of = |config: &Config| config.files().contains(&path);
-            self.in_force.as_ref().is_some_and(|found| of(&found.config))
-                || self.waiting.as_deref().is_some_and(of)
-                || self.install.as_ref().is_some_and(|install| of(&install.config))
+        let installing = self.install.as_ref().map(|install| &install.config);
+        let in_force = self.in_force.as_ref().map(|found| &found.config);
+        let configs = self.waiting.iter().chain(installing).chain(in_force);
+        let named: BTreeSet<Source> = configs.flat_map(|config| contents::sources(config).into_values()).collect();
+        let paths = |sources: &BTreeMap<Source, Contents>| -> BTreeSet<String> {
+            sources.keys().map(|source| source.path.clone()).collect()
         };
-        let gone: Vec<String> = self.files.keys().filter(|path| !named(path)).cloned().collect();
-        for path in gone {
-            self.files.remove(&path);
-            self.actions.push_back(Action::Forget(path));
-        }
+        let before = paths(&self.files);
+        self.files.retain(|source, _| named.contains(source));
+        let gone: Vec<String> = before.difference(&paths(&self.files)).cloned().collect();
+        self.actions.extend(gone.into_iter().map(Action::Forget));
     }
 }
 

@@ -186,12 +186,28 @@ fn kinds_of_icmp_are_of_the_families_that_the_rule_is_about() {
 #[test]
 fn a_file_of_a_set_has_one_element_a_line() {
     let text = "# bad\n192.0.2.0/24,\n\n 2001:db8::1 # one\r\n10.0.0.1-10.0.0.9\n";
-    let found = parse_set_file(SetKind::Addresses, text, 3).unwrap();
-    assert_eq!(found[1], SetElement::Address(IpRange::host("2001:db8::1".parse().unwrap())));
-    assert_eq!(found.len(), 3);
-    assert_eq!(parse_set_file(SetKind::Addresses, text, 2).unwrap_err()[0].0, 5);
-    assert_eq!(parse_set_file(SetKind::Ports, "80\nx\n", 9).unwrap_err()[0].0, 2);
-    assert_eq!(parse_set_file(SetKind::Ports, &"x\n".repeat(99), 9).unwrap_err().len(), MAX_FILE_MISTAKES);
+    let found = parse_set_file(SetKind::Addresses, text, 3);
+    assert_eq!(found.elements[1], SetElement::Address(IpRange::host("2001:db8::1".parse().unwrap())));
+    assert_eq!((found.elements.len(), found.bad_lines, found.surplus), (3, 0, 0));
+}
+
+#[test]
+fn lines_that_cannot_be_read_or_do_not_fit_are_left_out_and_told_with_their_line() {
+    let found = parse_set_file(SetKind::Ports, "80\nx\n\n81\n82 # one\ny\n83\n", 2);
+    assert_eq!(found.elements, [SetElement::Port(80, 80), SetElement::Port(81, 81)]);
+    let lines: Vec<usize> = found.mistakes.iter().map(|(line, _)| *line).collect();
+    assert_eq!((lines, found.bad_lines), (vec![2, 6], 2));
+    assert_eq!((found.surplus_line, found.surplus), (Some(5), 2));
+}
+
+#[test]
+fn a_file_with_too_many_lines_that_cannot_be_read_has_no_element() {
+    let text = |bad: usize| format!("80\n{}81\n", "x\n".repeat(bad));
+    let found = parse_set_file(SetKind::Ports, &text(MAX_BAD_LINES), 9);
+    assert_eq!((found.elements.len(), found.bad_lines), (2, MAX_BAD_LINES));
+    assert_eq!(found.mistakes.len(), MAX_FILE_MISTAKES);
+    let found = parse_set_file(SetKind::Ports, &text(MAX_BAD_LINES * 9), 9);
+    assert_eq!((found.elements.len(), found.bad_lines), (0, MAX_BAD_LINES + 1));
 }
 
 proptest! {

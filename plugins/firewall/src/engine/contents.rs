@@ -1,51 +1,106 @@
-//! What a file of a set holds, as far as it can be read.
+//! What the files of sets hold, as far as it can be read.
+//!
+//! A list with a slip is better than none: lines that cannot be read are left out, and of a list that is too long the
+//! first elements are kept. Either is a problem that the operator is told. A file that turns bad, or too long, takes
+//! nothing from a set that was whole: the last whole list stays.
 
-use crate::config::{SetElement, SetKind, parse_set_file};
+use std::collections::{BTreeMap, btree_map::Entry};
 
-/// Lines that are left out of a file; with more of them it is not the list that was meant.
-const MAX_BAD_LINES: usize = 1000;
+use crate::config::{
+    Config, MAX_BAD_LINES, MAX_SET_ELEMENTS, MAX_SURPLUS, SetElement, SetFile, SetKind, parse_set_file,
+};
+
+/// A file as a section wants it read: with another kind or another size it is another list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) path: String,
+    kind: SetKind,
+    /// Of the set.
+    size: usize,
+    /// What the elements in the section leave of it.
+    room: usize,
+}
+
+/// Files of a section, by path. What several sets read is cut to fit all of them.
+pub(super) fn sources(config: &Config) -> BTreeMap<&str, Source> {
+    let mut sources = BTreeMap::new();
+    for set in &config.sets {
+        let Some(path) = set.file.as_deref() else { continue };
+        let size = usize::try_from(set.size).unwrap_or(usize::MAX);
+        let room = size.saturating_sub(set.elements.len());
+        match sources.entry(path) {
+            Entry::Vacant(entry) => {
+                entry.insert(Source { path: path.to_owned(), kind: set.kind, size, room });
+            }
+            Entry::Occupied(mut entry) if room < entry.get().room => {
+                let source = entry.get_mut();
+                (source.size, source.room) = (size, room);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    sources
+}
 
 /// What a file holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contents {
-    /// The lines that can be read.
+    /// The lines that can be read and fit.
     pub(super) elements: Vec<SetElement>,
     /// Why it is not all.
     pub(super) problem: Option<String>,
+    /// They are all that the file had.
+    whole: bool,
 }
 
 impl Contents {
-    /// Leaves lines out that cannot be read: a list with a slip is better than none.
-    pub(super) fn read(path: &str, kind: SetKind, size: u32, bytes: &[u8]) -> Self {
-        let Ok(text) = core::str::from_utf8(bytes) else {
-            return Self { elements: Vec::new(), problem: Some(format!("{path} is not text in UTF-8")) };
+    /// See the file.
+    pub(super) fn read(source: &Source, contents: Result<&[u8], &str>) -> Self {
+        let path = &source.path;
+        let text = contents
+            .map_err(str::to_owned)
+            .and_then(|bytes| core::str::from_utf8(bytes).map_err(|_| format!("{path} is not text in UTF-8")));
+        let (elements, problem) = match text {
+            Ok(text) => {
+                let mut found = parse_set_file(source.kind, text, source.room);
+                (core::mem::take(&mut found.elements), problem(source, &found))
+            }
+            Err(problem) => (Vec::new(), Some(problem)),
         };
-        let (mut lines, mut problem, mut count) = (None::<Vec<&str>>, None, 0);
-        loop {
-            let joined = lines.as_ref().map(|lines| lines.join("\n"));
-            let mistakes = match parse_set_file(kind, joined.as_deref().unwrap_or(text), size as usize) {
-                Ok(elements) => {
-                    let more = |first| if count > 1 { format!("{first} (and {} more)", count - 1) } else { first };
-                    return Self { elements, problem: problem.map(more) };
-                }
-                Err(mistakes) => mistakes,
-            };
-            let (Some((line, what)), true) = (mistakes.first(), count < MAX_BAD_LINES) else {
-                return Self { elements: Vec::new(), problem };
-            };
-            problem.get_or_insert_with(|| format!("{path}:{line}: {what}"));
-            let lines = lines.get_or_insert_with(|| text.split('\n').collect());
-            let before = count;
-            for (line, _) in &mistakes {
-                if let Some(line) = lines.get_mut(line.saturating_sub(1)).filter(|line| !line.is_empty()) {
-                    *line = "";
-                    count += 1;
-                }
-            }
-            // A mistake of no line, such as too many of them.
-            if count == before {
-                return Self { elements: Vec::new(), problem };
-            }
+        Self { whole: problem.is_none(), elements, problem }
+    }
+
+    /// After what was read before: that stays when the file turns bad. If it was not whole either, what can be read now
+    /// takes its place, if there is any.
+    pub(super) fn after(mut self, before: &Self) -> Self {
+        if self.problem.is_some() && (before.whole || self.elements.is_empty()) {
+            self.elements.clone_from(&before.elements);
+            self.whole = before.whole;
         }
+        self
+    }
+}
+
+/// Why it is not all that the file has.
+fn problem(source: &Source, found: &SetFile) -> Option<String> {
+    let (path, size) = (&source.path, source.size);
+    let bad = found.mistakes.first().map(|(line, what)| match found.bad_lines {
+        0 | 1 => format!("{path}:{line}: {what}"),
+        2..=MAX_BAD_LINES => format!("{path}:{line}: {what} (and {} more)", found.bad_lines - 1),
+        _ => format!("{path}:{line}: {what} (more than {MAX_BAD_LINES} lines cannot be read, so none of it is used)"),
+    });
+    let surplus = found.surplus_line.filter(|_| found.bad_lines <= MAX_BAD_LINES).map(|line| {
+        let (surplus, needed) = (found.surplus, size.saturating_add(found.surplus));
+        let hint = if needed > MAX_SET_ELEMENTS {
+            format!("a set has no more than {MAX_SET_ELEMENTS}: write the rest to the file of another set")
+        } else {
+            format!("raise the set's `size` from {size} to {needed}")
+        };
+        let or_more = if surplus < MAX_SURPLUS { "" } else { " or more" };
+        format!("{path}:{line}: the set is full, {surplus}{or_more} from here on do not fit; {hint}")
+    });
+    match (bad, surplus) {
+        (Some(bad), Some(surplus)) => Some(format!("{bad}; {surplus}")),
+        (bad, surplus) => bad.or(surplus),
     }
 }

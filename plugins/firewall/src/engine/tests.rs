@@ -509,3 +509,112 @@ fn parameters_are_set_one_list_at_a_time() {
     lab.engine.handle_parameters(None, lab.now);
     assert_eq!((lab.actions(), lab.parameters.take(), lab.engine.poll_timeout()), (vec![], None, None));
 }
+
+/// A set with its own line of the section.
+fn listed(set: &str) -> String {
+    LISTED.replace(r#"file: "bad.txt""#, set)
+}
+
+/// So many different addresses, one a line.
+fn lines(count: u32) -> String {
+    (0..count).map(|number| format!("{}\n", std::net::Ipv4Addr::from(0x0a00_0000 + number))).collect()
+}
+
+/// Elements of what is in force.
+fn held(lab: &Lab) -> usize {
+    let sets = &lab.engine.in_force().unwrap().ruleset.sets;
+    sets.iter().filter(|set| set.named.as_deref() == Some("bad")).map(crate::ruleset::Set::len).sum()
+}
+
+/// A machine boots with this file.
+fn booted(section: &str, file: &str) -> (Lab, Vec<Action>) {
+    let mut lab = Lab::new();
+    lab.engine.handle_section(config(section), lab.now);
+    assert_eq!(lab.action(), Action::Read("bad.txt".to_owned()));
+    lab.engine.handle_file("bad.txt", Ok(file.as_bytes()), lab.now);
+    lab.install(7);
+    let actions = lab.actions();
+    (lab, actions)
+}
+
+#[test]
+fn a_list_that_outgrew_its_size_is_cut_when_a_machine_boots_and_told() {
+    for (count, size) in [(70_000, 65_536), (8_000, 5_000)] {
+        let (lab, actions) = booted(&listed(&format!(r#"file: "bad.txt", size: {size}"#)), &lines(count));
+        let [Action::Settled(Ok(())), Action::Condition(Some(why))] = &actions[..] else { panic!("{actions:?}") };
+        let surplus = count - size;
+        let line = size + 1;
+        assert!(
+            why.starts_with(&format!("bad.txt:{line}: the set is full, {surplus} from here on do not fit")),
+            "{why}"
+        );
+        assert!(why.ends_with(&format!("raise the set's `size` from {size} to {count}")), "{why}");
+        assert_eq!(held(&lab), size as usize);
+    }
+}
+
+#[test]
+fn bad_lines_of_a_list_that_outgrew_its_size_take_no_room_and_both_are_told() {
+    let text = format!("nonsense\n{}more\n{}", lines(4), lines(3));
+    let (lab, actions) = booted(&listed(r#"elements: ["192.0.2.1"], file: "bad.txt", size: 3"#), &text);
+    let [Action::Settled(Ok(())), Action::Condition(Some(why))] = &actions[..] else { panic!("{actions:?}") };
+    assert!(why.starts_with("bad.txt:1: \"nonsense\" is not an address"), "{why}");
+    assert!(why.contains("(and 1 more); bad.txt:4: the set is full, 5 from here on do not fit"), "{why}");
+    assert!(why.ends_with("from 3 to 8"), "{why}");
+    assert_eq!(held(&lab), 3);
+}
+
+#[test]
+fn a_file_that_is_no_list_at_all_leaves_the_set_empty_and_is_told() {
+    let text = format!("{}192.0.2.1\n", "nonsense\n".repeat(1001));
+    let (lab, actions) = booted(LISTED, &text);
+    let [Action::Settled(Ok(())), Action::Condition(Some(why))] = &actions[..] else { panic!("{actions:?}") };
+    assert!(why.starts_with("bad.txt:1: ") && why.contains("more than 1000 lines"), "{why}");
+    assert_eq!(held(&lab), 0);
+}
+
+#[test]
+fn two_sets_of_one_file_get_what_fits_both() {
+    let section = LISTED.replace(
+        r#""bad": (file: "bad.txt")"#,
+        r#""bad": (file: "bad.txt", size: 9), "worse": (file: "bad.txt", size: 2)"#,
+    );
+    let (lab, actions) = booted(&section, &lines(5));
+    assert!(matches!(&actions[..], [Action::Settled(Ok(())), Action::Condition(Some(_))]), "{actions:?}");
+    assert_eq!(held(&lab), 2);
+}
+
+#[test]
+fn a_list_that_outgrows_its_size_leaves_its_set_as_it_was_and_raising_the_size_takes_all_of_it() {
+    let (mut lab, actions) = booted(&listed(r#"file: "bad.txt", size: 2"#), &lines(2));
+    assert_eq!(actions, [Action::Settled(Ok(()))]);
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\n192.0.2.7\n192.0.2.9\n"), lab.now);
+    let Action::Condition(Some(why)) = lab.action() else { panic!("nobody was told") };
+    assert!(why.starts_with("bad.txt:3: "), "{why}");
+    assert_eq!(held(&lab), 2);
+    // A section that does not mend it is refused, and leaves what is in force as it is.
+    lab.engine.handle_section(config(&listed(r#"file: "bad.txt", size: 1"#)), lab.now);
+    assert_eq!(lab.action(), Action::Read("bad.txt".to_owned()));
+    lab.engine.handle_file("bad.txt", Ok(lines(3).as_bytes()), lab.now);
+    assert!(matches!(lab.action(), Action::Settled(Err(_))));
+    // What is followed for what is in force is not forgotten.
+    lab.engine.handle_section(config(&listed(r#"file: "bad.txt", size: 3"#)), lab.now);
+    assert_eq!(lab.action(), Action::Read("bad.txt".to_owned()));
+    lab.engine.handle_file("bad.txt", Ok(lines(3).as_bytes()), lab.now);
+    lab.install(8);
+    assert_eq!((lab.actions(), held(&lab)), (vec![Action::Settled(Ok(())), Action::Condition(None)], 3));
+}
+
+#[test]
+fn what_can_be_read_of_a_bad_file_takes_the_place_of_what_was_not_whole_either() {
+    let (mut lab, _) = booted(LISTED, "nonsense\n");
+    assert_eq!(held(&lab), 0);
+    lab.engine.handle_file("bad.txt", Ok(b"192.0.2.1\nnonsense\n192.0.2.7\n"), lab.now);
+    lab.install(8);
+    assert!(matches!(lab.action(), Action::Condition(Some(_))));
+    assert_eq!(held(&lab), 2);
+    // But not nothing.
+    lab.engine.handle_file("bad.txt", Err("cannot read bad.txt".to_owned()), lab.now);
+    assert!(matches!(lab.action(), Action::Condition(Some(_))));
+    assert_eq!(held(&lab), 2);
+}
