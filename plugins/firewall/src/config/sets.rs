@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use portreeve_config::{Diagnostics, Spanned, Value, duration};
+use portreeve_config::{Diagnostics, Span, Spanned, Value, duration};
 
 use super::{MAX_SET_ELEMENTS, NamedSet, SetElement, SetKind, leaf, matches, set_file};
 
@@ -46,7 +46,8 @@ fn set(name: &Spanned<String>, value: &Value<'_>, d: &mut Diagnostics) -> NamedS
         set.elements = self::elements(set.kind, &value, d);
     }
     set.file = fields.take("file").and_then(|v| file(&v, d));
-    set.timeout = fields.take("timeout").and_then(|v| timeout(&v, d));
+    let timeout = fields.take("timeout");
+    set.timeout = timeout.as_ref().and_then(|v| self::timeout(v, d));
     let size = fields.take("size");
     let most = u32::try_from(MAX_SET_ELEMENTS).unwrap_or(u32::MAX);
     set.size = size.and_then(|v| leaf::number(&v, 1..=most, "size", d)).unwrap_or(if set.dynamic {
@@ -61,6 +62,9 @@ fn set(name: &Spanned<String>, value: &Value<'_>, d: &mut Diagnostics) -> NamedS
     if set.dynamic && set.timeout.is_none() {
         let hint = "add `timeout: \"10m\"`";
         d.warning_with_hint(name.span, "what packets add to this set never leaves it", hint);
+    }
+    if let Some(timeout) = timeout {
+        expiring(&set, timeout.span(), d);
     }
     if let (Some(size), 1..) = (size, set.size)
         && set.elements.len() > usize::try_from(set.size).unwrap_or(usize::MAX)
@@ -97,6 +101,18 @@ fn file(value: &Value<'_>, d: &mut Diagnostics) -> Option<String> {
         return None;
     }
     Some(path.into_owned())
+}
+
+/// Says of elements that they are gone for good after the timeout.
+fn expiring(set: &NamedSet, place: Span, d: &mut Diagnostics) {
+    let Some(timeout) = set.timeout.map(duration::format) else { return };
+    if set.dynamic && set.file.is_some() {
+        let message = format!("what this set has from its file is gone after {timeout}, and does not come back");
+        d.warning_with_hint(place, message, "let packets add to one set, and read the file into another");
+    } else if !set.dynamic && set.file.is_none() && !set.elements.is_empty() {
+        let message = format!("the elements are gone after {timeout}, and do not come back");
+        d.warning_with_hint(place, message, "remove `timeout`, or use a `file`: they come back whenever it is written");
+    }
 }
 
 fn timeout(value: &Value<'_>, d: &mut Diagnostics) -> Option<Duration> {

@@ -210,6 +210,23 @@ fn a_file_with_too_many_lines_that_cannot_be_read_has_no_element() {
     assert_eq!((found.elements.len(), found.bad_lines), (0, MAX_BAD_LINES + 1));
 }
 
+#[test]
+fn elements_that_leave_a_set_and_do_not_come_back_are_warned_of() {
+    let warned = |set: &str| {
+        let told = told(&format!(r#"(sets: {{"s": ({set})}}, input: (rules: [(source: ["@s"], then: Drop)]))"#));
+        told.into_iter()
+            .filter(|told| told.2.contains("gone after 10m"))
+            .map(|told| (told.0, told.1))
+            .collect::<Vec<_>>()
+    };
+    let once = [(Severity::Warning, "\"10m\"".to_owned())];
+    assert_eq!(warned(r#"elements: ["192.0.2.1"], timeout: "10m""#), once);
+    assert_eq!(warned(r#"file: "bad.txt", dynamic: true, timeout: "10m""#), once);
+    assert_eq!(warned(r#"elements: ["192.0.2.1"], file: "bad.txt", timeout: "10m""#), []);
+    assert_eq!(warned(r#"elements: ["192.0.2.1"], dynamic: true, timeout: "10m""#), []);
+    assert_eq!(warned(r#"elements: ["192.0.2.1"]"#), []);
+}
+
 proptest! {
     #[test]
     fn no_text_panics(at in 0..EXAMPLE.len(), length in 0..40usize, text in "[\\[\\](){}\"a-zA-Z0-9:,_./@!* -]{0,12}") {
