@@ -499,7 +499,8 @@ pub struct NamedSet {
     pub elements: Vec<SetElement>,
     /// Read from this file as well: one element a line, `#` begins a comment. Relative to router.ron.
     pub file: Option<String>,
-    /// Elements are gone after so long; dynamic ones after their last packet.
+    /// Elements are gone after so long; dynamic ones after their last packet. Those of a file, and with them those that are
+    /// written out beside it, come back whenever the file is written; not in a dynamic set.
     pub timeout: Option<Duration>,
     /// Packets add to it ([`Rule::add_source_to`]).
     pub dynamic: bool,

@@ -160,25 +160,29 @@ impl Engine {
         self.proceed(now);
     }
 
-    /// What a file holds, or why it cannot be read.
+    /// What a file holds, or why it cannot be read. To be called whenever it was written, also with the same content: that
+    /// fills sets anew whose elements time out.
     pub fn handle_file(&mut self, path: &str, contents: Result<&[u8], String>, now: Instant) {
         let installing = self.install.as_ref().map(|install| &install.config);
         let in_force = self.in_force.as_ref().map(|found| &found.config);
         let configs: Vec<&Arc<Config>> = self.waiting.iter().chain(installing).chain(in_force).collect();
         let sources: BTreeSet<Source> =
             configs.iter().filter_map(|config| contents::sources(config).remove(path)).collect();
+        let dated = configs.iter().any(|config| contents::is_dated(config, path));
         if sources.is_empty() {
             return;
         }
         let contents = contents.as_deref().map_err(String::as_str);
         let mut same = true;
         for source in sources {
-            let mut read = Contents::read(&source, contents);
+            let mut read = Contents::read(&source, contents, now);
             let before = self.files.get(&source);
             if let Some(before) = before {
                 read = read.after(before);
             }
-            same &= before.is_some_and(|before| before.elements == read.elements);
+            let stays =
+                |before: &Contents| before.elements == read.elements && !(dated && before.read_at != read.read_at);
+            same &= before.is_some_and(stays);
             self.files.insert(source, read);
         }
         if same && self.waiting.is_none() {
@@ -425,6 +429,7 @@ impl Engine {
         let files = sources.iter().map(|(path, source)| ((*path).to_owned(), contents(source))).collect();
         match compile(&config, &files, self.devices.as_deref().unwrap_or_default(), self.options) {
             Ok((mut ruleset, _)) => {
+                contents::date(&mut ruleset, &config, &self.files);
                 install::stamp(&mut ruleset);
                 let distrust = core::mem::take(&mut self.distrust);
                 self.install = Some(Install { reason, config, ruleset, tries: 0, looks: 0, distrust, sent: None });

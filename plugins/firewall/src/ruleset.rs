@@ -51,6 +51,9 @@ pub struct Set {
     pub stateful: bool,
     /// Of each element.
     pub timeout: Option<Duration>,
+    /// When the file that it is filled from was read, in nanoseconds, if its elements time out; 0 of all others. With another
+    /// time it is another set, which is filled anew.
+    pub filled_at: u64,
     /// Most elements, for dynamic ones and those with a size; 0 for none.
     pub size: u32,
     /// What is in it.

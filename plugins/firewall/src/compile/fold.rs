@@ -179,6 +179,7 @@ impl Compiler<'_> {
             dynamic: false,
             stateful: false,
             timeout: None,
+            filled_at: 0,
             size: 0,
             elements: Elements::Verdicts(entries),
             named: None,

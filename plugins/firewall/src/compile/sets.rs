@@ -109,6 +109,7 @@ impl Compiler<'_> {
             dynamic: set.dynamic,
             stateful: false,
             timeout: set.timeout,
+            filled_at: 0,
             // The kernel makes a table as large as it is told; what does not grow needs no word.
             size: if set.dynamic { set.size } else { 0 },
             elements: elements(&ranges, interval),
@@ -167,6 +168,7 @@ impl Compiler<'_> {
             dynamic: false,
             stateful: false,
             timeout: None,
+            filled_at: 0,
             size: 0,
             elements,
             named: None,
@@ -196,6 +198,7 @@ impl Compiler<'_> {
             dynamic: true,
             stateful: true,
             timeout,
+            filled_at: 0,
             size: LIMIT_ELEMENTS,
             elements: Elements::Points(Vec::new()),
             named: None,

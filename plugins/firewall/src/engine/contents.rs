@@ -1,4 +1,4 @@
-//! What the files of sets hold, as far as it can be read.
+//! What the files of sets hold, as far as it can be read, and when they were read.
 //!
 //! A list with a slip is better than none: lines that cannot be read are left out, and of a list that is too long the
 //! first elements are kept. Either is a problem that the operator is told. A file that turns bad, or too long, takes
@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use crate::config::{
     Config, MAX_BAD_LINES, MAX_SET_ELEMENTS, MAX_SURPLUS, SetElement, SetFile, SetKind, parse_set_file,
 };
+use crate::ruleset::Ruleset;
+use crate::time::Instant;
 
 /// A file as a section wants it read: with another kind or another size it is another list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +44,26 @@ pub(super) fn sources(config: &Config) -> BTreeMap<&str, Source> {
     sources
 }
 
+/// Says of sets that are filled from a file and lose their elements after a time when that file was read: written anew, it
+/// fills them anew. Not of dynamic ones: what packets added would be gone.
+pub(super) fn date(ruleset: &mut Ruleset, config: &Config, files: &BTreeMap<Source, Contents>) {
+    let sources = sources(config);
+    let expiring = config.sets.iter().filter(|set| set.timeout.is_some() && !set.dynamic);
+    let read = |path: &str| Some(files.get(sources.get(path)?)?.read_at.nanos());
+    let filled: BTreeMap<&str, u64> =
+        expiring.filter_map(|set| Some((set.name.as_str(), read(set.file.as_deref()?)?))).collect();
+    for set in &mut ruleset.sets {
+        if let Some(filled_at) = set.named.as_deref().and_then(|name| filled.get(name)) {
+            set.filled_at = *filled_at;
+        }
+    }
+}
+
+/// Whether a set of the section loses what it has from this file after a time, and is filled whenever that is written.
+pub(super) fn is_dated(config: &Config, path: &str) -> bool {
+    config.sets.iter().any(|set| set.timeout.is_some() && !set.dynamic && set.file.as_deref() == Some(path))
+}
+
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contents {
@@ -49,13 +71,15 @@ pub(super) struct Contents {
     pub(super) elements: Vec<SetElement>,
     /// Why it is not all.
     pub(super) problem: Option<String>,
-    /// They are all that the file had.
+    /// When the elements were read.
+    pub(super) read_at: Instant,
+    /// They are all that the file had then.
     whole: bool,
 }
 
 impl Contents {
     /// See the file.
-    pub(super) fn read(source: &Source, contents: Result<&[u8], &str>) -> Self {
+    pub(super) fn read(source: &Source, contents: Result<&[u8], &str>, now: Instant) -> Self {
         let path = &source.path;
         let text = contents
             .map_err(str::to_owned)
@@ -67,15 +91,18 @@ impl Contents {
             }
             Err(problem) => (Vec::new(), Some(problem)),
         };
-        Self { whole: problem.is_none(), elements, problem }
+        Self { whole: problem.is_none(), elements, problem, read_at: now }
     }
 
     /// After what was read before: that stays when the file turns bad. If it was not whole either, what can be read now
     /// takes its place, if there is any.
     pub(super) fn after(mut self, before: &Self) -> Self {
-        if self.problem.is_some() && (before.whole || self.elements.is_empty()) {
-            self.elements.clone_from(&before.elements);
-            self.whole = before.whole;
+        if self.problem.is_some() {
+            if before.whole || self.elements.is_empty() {
+                self.elements.clone_from(&before.elements);
+                self.whole = before.whole;
+            }
+            self.read_at = before.read_at;
         }
         self
     }

@@ -618,3 +618,116 @@ fn what_can_be_read_of_a_bad_file_takes_the_place_of_what_was_not_whole_either()
     assert!(matches!(lab.action(), Action::Condition(Some(_))));
     assert_eq!(held(&lab), 2);
 }
+
+/// A section with a set that loses its elements, and what the kernel has of it.
+struct Expiring {
+    lab: Lab,
+    section: String,
+    existing: Existing,
+    generation: u32,
+}
+
+impl Expiring {
+    const ADDRESS: [u8; 4] = [192, 0, 2, 1];
+
+    fn new(set: &str, now: Instant) -> Self {
+        let mut all = Self { lab: Lab::new(), section: listed(set), existing: Existing::default(), generation: 7 };
+        all.lab.now = now;
+        all
+    }
+
+    fn reload(&mut self) {
+        self.lab.engine.handle_section(config(&self.section), self.lab.now);
+    }
+
+    fn write(&mut self, contents: &[u8]) {
+        self.lab.wait(Duration::from_secs(3600));
+        self.lab.engine.handle_file("bad.txt", Ok(contents), self.lab.now);
+    }
+
+    /// Whether the address is put in. The kernel takes everything.
+    fn is_filled(&mut self) -> bool {
+        let mut stages = Vec::new();
+        loop {
+            match self.lab.actions().pop() {
+                Some(Action::Look) => {
+                    self.lab.engine.handle_existing(Ok((self.generation, self.existing.clone())), self.lab.now);
+                }
+                Some(Action::Commit(batch)) => {
+                    self.existing.absorb(Endian::Little, &batch).unwrap();
+                    stages.push(batch);
+                    self.generation += 1;
+                    self.lab.answer(Vec::new());
+                }
+                _ => return stages.iter().any(|batch| has(batch, &Self::ADDRESS)),
+            }
+        }
+    }
+}
+
+const EXPIRING: &str = r#"file: "bad.txt", timeout: "1h""#;
+
+#[test]
+fn a_set_whose_elements_time_out_is_filled_whenever_its_file_is_written() {
+    let mut all = Expiring::new(EXPIRING, START);
+    all.reload();
+    assert_eq!(all.lab.action(), Action::Read("bad.txt".to_owned()));
+    all.write(b"192.0.2.1\n");
+    assert!(all.is_filled());
+    all.write(b"192.0.2.1\n");
+    assert!(all.is_filled(), "the same content is not put in again");
+    // A reload is no write.
+    all.lab.wait(Duration::from_secs(1800));
+    all.reload();
+    assert!(!all.is_filled(), "a reload begins the time anew");
+    // A file that turned bad neither.
+    all.write(b"192.0.2.1\nnonsense\n");
+    assert!(matches!(&all.lab.actions()[..], [Action::Condition(Some(_))]));
+    all.lab.touched(99);
+    all.lab.actions();
+    all.lab.engine.handle_existing(Ok((99, all.existing.clone())), all.lab.now);
+    let before = all.existing.clone();
+    let Action::Commit(batch) = all.lab.action() else { panic!("no batch") };
+    all.existing.absorb(Endian::Little, &batch).unwrap();
+    assert_eq!(all.existing, before, "it is another set");
+    all.lab.answer(Vec::new());
+    all.write(b"192.0.2.1\n");
+    assert!(all.is_filled());
+}
+
+#[test]
+fn a_restart_fills_a_set_whose_elements_time_out() {
+    let mut first = Expiring::new(EXPIRING, START);
+    first.reload();
+    first.write(b"192.0.2.1\n");
+    assert!(first.is_filled());
+    let mut second = Expiring::new(EXPIRING, first.lab.now);
+    (second.existing, second.generation) = (first.existing, first.generation);
+    second.reload();
+    second.write(b"192.0.2.1\n");
+    assert!(second.is_filled());
+}
+
+#[test]
+fn what_is_written_out_beside_a_file_comes_back_with_it() {
+    let mut all = Expiring::new(r#"elements: ["192.0.2.1"], file: "bad.txt", timeout: "1h""#, START);
+    all.reload();
+    all.write(b"192.0.2.7\n");
+    assert!(all.is_filled());
+    all.write(b"192.0.2.7\n");
+    assert!(all.is_filled());
+}
+
+#[test]
+fn a_set_that_keeps_its_elements_or_that_packets_add_to_is_not_filled_again_by_the_same_file() {
+    for set in [r#"file: "bad.txt""#, r#"file: "bad.txt", dynamic: true, timeout: "1h""#] {
+        let mut all = Expiring::new(set, START);
+        all.reload();
+        all.write(b"192.0.2.1\n");
+        assert!(all.is_filled());
+        all.write(b"192.0.2.1\n");
+        assert_eq!(all.lab.actions(), [], "{set}");
+        all.reload();
+        assert!(!all.is_filled(), "{set}");
+    }
+}

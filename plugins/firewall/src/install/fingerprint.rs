@@ -70,7 +70,7 @@ impl Hasher {
     }
 }
 
-/// Of a set: its definition, what rules keep with its elements, and its elements.
+/// Of a set: its definition, what rules keep with its elements, its elements, and when they were put in if that matters.
 pub(super) fn of(ruleset: &Ruleset, id: SetId, set: &Set, rules: &[&Statement]) -> Fingerprint {
     let mut hasher = Hasher(0x5851_f42d_4c95_7f2d, 0x1405_7b7e_f767_814f);
     hasher.word(LAYOUT);
@@ -103,6 +103,6 @@ pub(super) fn of(ruleset: &Ruleset, id: SetId, set: &Set, rules: &[&Statement]) 
             }
         }
     }
-    hasher.word(0);
+    hasher.word(set.filled_at);
     Fingerprint(hasher.0, hasher.1)
 }

@@ -204,6 +204,7 @@ fn any_change_of_a_set_is_seen() {
     assert_eq!(changed(|all| all.sets[0].timeout = Some(core::time::Duration::from_millis(1))), 2);
     assert_eq!(changed(|all| all.sets[0].size = 9), 2);
     assert_eq!(changed(|all| all.sets[0].interval = true), 2);
+    assert_eq!(changed(|all| all.sets[0].filled_at = 9), 2, "it is to be filled anew");
     assert_eq!(changed(|all| all.sets[0].key = vec![KeyType::Mark]), 2);
     assert_eq!(changed(|all| all.sets[0].elements = Elements::Points(vec![192, 0, 2, 1, 0, 0, 0, 0])), 2);
     assert_eq!(changed(|all| all.sets[0].elements = Elements::Points(Vec::new())), 2);

@@ -83,6 +83,7 @@ fn set(name: &str, key: &[KeyType], elements: Elements) -> Set {
         dynamic: false,
         stateful: false,
         timeout: None,
+        filled_at: 0,
         size: 0,
         elements,
         named: None,
