@@ -91,6 +91,8 @@ pub struct Engine {
     again: bool,
     /// And sets with it.
     distrust: bool,
+    /// A file of what is in force was written while a section waits, which may yet be refused.
+    missed: bool,
     files: BTreeMap<Source, Contents>,
     options: Options,
     /// The interfaces that are there, once they were told.
@@ -133,6 +135,7 @@ impl Engine {
             install: None,
             again: false,
             distrust: false,
+            missed: false,
             files: BTreeMap::new(),
             options: Options::default(),
             devices: None,
@@ -168,12 +171,13 @@ impl Engine {
         let configs: Vec<&Arc<Config>> = self.waiting.iter().chain(installing).chain(in_force).collect();
         let sources: BTreeSet<Source> =
             configs.iter().filter_map(|config| contents::sources(config).remove(path)).collect();
+        let standing = in_force.and_then(|config| contents::sources(config).remove(path));
         let dated = configs.iter().any(|config| contents::is_dated(config, path));
         if sources.is_empty() {
             return;
         }
         let contents = contents.as_deref().map_err(String::as_str);
-        let mut same = true;
+        let (mut same, mut touched) = (true, false);
         for source in sources {
             let mut read = Contents::read(&source, contents, now);
             let before = self.files.get(&source);
@@ -182,7 +186,9 @@ impl Engine {
             }
             let stays =
                 |before: &Contents| before.elements == read.elements && !(dated && before.read_at != read.read_at);
-            same &= before.is_some_and(stays);
+            let stays = before.is_some_and(stays);
+            same &= stays;
+            touched |= !stays && standing.as_ref() == Some(&source);
             self.files.insert(source, read);
         }
         if same && self.waiting.is_none() {
@@ -192,6 +198,7 @@ impl Engine {
             return;
         }
         if self.waiting.is_some() {
+            self.missed |= touched;
             self.proceed(now);
         } else {
             self.reinstall(now);
@@ -412,6 +419,10 @@ impl Engine {
             if d.has_errors() {
                 self.actions.push_back(Action::Settled(Err(d.into_vec())));
                 self.forget_files();
+                if core::mem::take(&mut self.missed) {
+                    self.reinstall(now);
+                }
+                self.tell();
                 return;
             }
         }
@@ -480,6 +491,7 @@ impl Engine {
             (Reason::Section, result) => {
                 self.forget_files();
                 let is_new = result.is_ok();
+                self.again |= core::mem::take(&mut self.missed) && !is_new;
                 self.actions.push_back(Action::Settled(result));
                 if is_new && self.parameters.want() {
                     self.set_parameters();

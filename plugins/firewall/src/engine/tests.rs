@@ -619,6 +619,45 @@ fn what_can_be_read_of_a_bad_file_takes_the_place_of_what_was_not_whole_either()
     assert_eq!(held(&lab), 2);
 }
 
+#[test]
+fn a_file_that_is_written_while_a_section_waits_is_not_forgotten_when_that_is_refused() {
+    let waiting = listed(r#"file: "bad.txt"), "worse": (file: "worse.txt""#);
+    let missing = || Err("cannot read worse.txt".to_owned());
+    let (mut lab, _) = booted(LISTED, &lines(1));
+    lab.engine.handle_section(config(&waiting), lab.now);
+    assert_eq!(lab.action(), Action::Read("worse.txt".to_owned()));
+    lab.engine.handle_file("bad.txt", Ok(lines(2).as_bytes()), lab.now);
+    lab.engine.handle_file("worse.txt", missing(), lab.now);
+    let actions = lab.actions();
+    let [Action::Settled(Err(_)), Action::Forget(_), Action::Look] = &actions[..] else { panic!("{actions:?}") };
+    lab.existing(8);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(Vec::new());
+    assert_eq!((lab.actions(), held(&lab)), (vec![], 2));
+    // By the kernel.
+    lab.engine.handle_section(config(&waiting), lab.now);
+    lab.actions();
+    lab.engine.handle_file("bad.txt", Ok(lines(3).as_bytes()), lab.now);
+    lab.engine.handle_file("worse.txt", Ok(b""), lab.now);
+    assert_eq!(lab.action(), Action::Look);
+    lab.existing(9);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(refused(1, EPERM));
+    let actions = lab.actions();
+    let [Action::Forget(_), Action::Settled(Err(_)), Action::Look] = &actions[..] else { panic!("{actions:?}") };
+    lab.existing(9);
+    assert!(matches!(lab.action(), Action::Commit(_)));
+    lab.answer(Vec::new());
+    assert_eq!((lab.actions(), held(&lab)), (vec![], 3));
+    // By nobody: once is enough.
+    lab.engine.handle_section(config(&waiting), lab.now);
+    lab.actions();
+    lab.engine.handle_file("bad.txt", Ok(lines(4).as_bytes()), lab.now);
+    lab.engine.handle_file("worse.txt", Ok(b""), lab.now);
+    lab.install(10);
+    assert_eq!((lab.actions(), held(&lab)), (vec![Action::Settled(Ok(()))], 4));
+}
+
 /// A section with a set that loses its elements, and what the kernel has of it.
 struct Expiring {
     lab: Lab,
