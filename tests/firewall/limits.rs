@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use portreeve_tests::lab::Result;
+use portreeve_tests::lab::{Failure, Result};
 
 use super::packet::{ACK, At, Packet, RST};
 use super::place::{LAN, LAN4, OTHER, OTHER4, Side, WAN, WAN4};
@@ -210,4 +210,40 @@ fn ports_of_a_set_are_matched() -> Result {
     }
     let stray = Packet::tcp((WAN4, 80), (Side::Wan.router4(), 9), At { flags: ACK, sequence: 1, acknowledgement: 1 });
     scene.vanishes(Side::Wan, &stray)
+}
+
+/// A list that is fetched every hour holds from one fetch to the next, whether it changed or not.
+#[test]
+fn elements_of_a_file_end_with_their_time_and_are_back_when_it_is_written_again() -> Result {
+    let fields = r#"sets: {"guests": (file: "guests.txt", timeout: "4s")},
+        rules: [(from: ["wan"], to: ["router"], source: ["@guests"], protocol: ["udp"], destination_port: ["7"], then: Accept)]"#;
+    let mut scene = Scene::laid_out(&zones(fields))?;
+    let write = |scene: &Scene| std::fs::write(scene.file("guests.txt"), "198.51.100.9\n");
+    write(&scene)?;
+    scene.start()?;
+    let comes = |scene: &Scene| Ok::<_, Failure>(arriving(scene, WAN4.into(), 7, 1)? == 1);
+    for _ in 0..2 {
+        scene.wait("the guest to be let in", || comes(&scene).ok()?.then_some(()))?;
+        scene.wait("the end of its time", || (!comes(&scene).ok()?).then_some(()))?;
+        write(&scene)?;
+    }
+    scene.wait("the guest to be let in", || comes(&scene).ok()?.then_some(()))
+}
+
+/// A blocklist has grown too long while nobody looked: the machine starts all the same, with what fits, and says so.
+#[test]
+fn a_list_longer_than_its_set_is_cut_and_told() -> Result {
+    let fields = r#"sets: {"good": (file: "good.txt", size: 1000)},
+        rules: [(from: ["wan"], to: ["router"], source: ["@good"], protocol: ["udp"], destination_port: ["7"], then: Accept)]"#;
+    let mut scene = Scene::laid_out(&zones(fields))?;
+    let fill: String = (0..3000).map(|n| format!("10.9.{}.{}\n", n / 200, n % 200)).collect();
+    std::fs::write(scene.file("good.txt"), format!("198.51.100.9\n{fill}198.51.100.200\n"))?;
+    scene.core = Some(scene.site.start(&scene.place.router)?);
+    scene.wait("the plugin to say so", || (status::state(scene.core()).ok()? == "degraded").then_some(()))?;
+    let reason = status::plugin(scene.core())?["reason"].as_str().unwrap_or_default().to_owned();
+    scene.ensure(reason.contains("good.txt:1001") && reason.contains("size"), || format!("it says: {reason}"))?;
+    let (first, last) = (arriving(&scene, WAN4.into(), 7, 1)?, arriving(&scene, OTHER4.into(), 7, 1)?);
+    scene.ensure((first, last) == (1, 0), || format!("{first} and {last} arrived"))?;
+    let run = status::run(scene.core())?;
+    scene.ensure(run == 1, || "the plugin fell".to_owned())
 }
