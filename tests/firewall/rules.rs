@@ -308,15 +308,15 @@ fn only_who_has_the_hardware_address_is_let_in() -> Result {
         gateway(&format!("rules: [{rule}], defaults: (ping: false)"))
     };
     let scene = Scene::new(&section("02:00:5e:10:00:02"))?;
-    let ping = |to: &str| scene.host.output(&format!("ping -n -c 1 -W 1 {to}")).is_ok();
+    let ping = |to: &str, seconds: u8| scene.host.output(&format!("ping -n -c 1 -W {seconds} {to}")).is_ok();
     for router in ["192.168.2.1", "2001:db8:12::1"] {
-        scene.ensure(ping(router), || format!("{router} does not answer"))?;
+        scene.ensure(ping(router, 10), || format!("{router} does not answer"))?;
     }
     // The wires have no hardware addresses.
     scene.vanishes(Side::Lan, &Packet::icmp(LAN4, Side::Lan.router4(), 8, 0))?;
     scene.reconfigure(&section("02:00:5e:10:00:03"))?;
     for router in ["192.168.2.1", "2001:db8:12::1"] {
-        scene.ensure(!ping(router), || format!("{router} answers"))?;
+        scene.ensure(!ping(router, 1), || format!("{router} answers"))?;
     }
     Ok(())
 }

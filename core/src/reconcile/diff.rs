@@ -51,7 +51,8 @@ pub struct Others {
     routes: HashSet<RouteKey>,
     rules: HashSet<Rule>,
     neighbours: HashSet<(String, IpAddr)>,
-    sysctls: HashSet<String>,
+    /// And what each was before anybody set it.
+    sysctls: HashMap<String, Option<String>>,
 }
 
 impl Others {
@@ -63,7 +64,10 @@ impl Others {
             others.routes.extend(record.routes.iter().map(RouteKey::of));
             others.rules.extend(record.rules.iter().cloned());
             others.neighbours.extend(record.neighbours.iter().map(|n| (n.interface.clone(), n.address)));
-            others.sysctls.extend(record.sysctls.keys().cloned());
+            for (name, parameter) in &record.sysctls {
+                let before = others.sysctls.entry(name.clone()).or_default();
+                *before = before.take().or_else(|| parameter.before.clone());
+            }
         }
         others
     }

@@ -50,14 +50,19 @@ impl Input<'_> {
     }
 
     fn set_sysctl(&self, sysctl: &Sysctl, now: Option<String>, anyway: bool, diff: &mut Diff) {
+        let others = self.others.sysctls.get(&sysctl.name);
         if !anyway && now.as_deref().is_some_and(|now| same_value(now, &sysctl.value)) {
-            return;
+            // What another plugin set for itself is held here as well: it may stop to want it first.
+            if others.is_none() || self.record.sysctls.contains_key(&sysctl.name) {
+                return;
+            }
+        } else {
+            diff.changes.push(Change::SetSysctl { name: sysctl.name.clone(), value: sysctl.value.clone() });
         }
-        let (name, value) = (sysctl.name.clone(), sysctl.value.clone());
-        diff.changes.push(Change::SetSysctl { name: name.clone(), value: value.clone() });
+        let (name, value, before) = (sysctl.name.clone(), sysctl.value.clone(), others.cloned().flatten().or(now));
         diff.note(move |record| {
             let known = record.sysctls.get(&name).and_then(|parameter| parameter.before.clone());
-            record.sysctls.insert(name, Parameter { before: known.or(now), value });
+            record.sysctls.insert(name, Parameter { before: known.or(before), value });
         });
     }
 
@@ -72,7 +77,7 @@ impl Input<'_> {
         for (name, parameter) in self.record.sysctls.iter().filter(|(name, _)| is_meant(name)) {
             let now = (self.sysctl)(name);
             let untouched = now.is_some_and(|now| same_value(&now, &parameter.value));
-            let is_shared = self.others.sysctls.contains(name);
+            let is_shared = self.others.sysctls.contains_key(name);
             if let Some(before) = parameter.before.clone().filter(|_| untouched && !is_shared) {
                 spread.extend(spreads(name));
                 diff.changes.push(Change::SetSysctl { name: name.clone(), value: before });

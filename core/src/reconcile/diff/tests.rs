@@ -261,6 +261,34 @@ fn a_parameter_is_put_back_unless_somebody_else_changed_it() {
 }
 
 #[test]
+fn a_parameter_that_two_plugins_state_is_put_back_when_the_last_of_them_does_not() {
+    let name = "ipv6/conf/all/forwarding".to_owned();
+    let mut first = Bench::new();
+    first.sysctls.insert(name.clone(), "0".into());
+    first.wanted.sysctls = vec![Sysctl { name: name.clone(), value: "1".into() }];
+    first.record = first.noted();
+    // The second finds it as it is to be.
+    let mut second = Bench::new();
+    second.sysctls.insert(name.clone(), "1".into());
+    second.wanted.sysctls.clone_from(&first.wanted.sysctls);
+    second.others = Others::of([&first.record].into_iter());
+    assert_eq!(second.changes(), []);
+    second.record = second.noted();
+    assert_eq!(second.noted(), second.record);
+    for (leaves, stays) in [(&first, &second), (&second, &first)] {
+        let mut bench = Bench::new();
+        bench.sysctls.insert(name.clone(), "1".into());
+        bench.record = leaves.record.clone();
+        bench.others = Others::of([&stays.record].into_iter());
+        assert_eq!(bench.changes(), [], "the other one wants it still");
+        assert_eq!(bench.noted().sysctls, BTreeMap::new());
+        bench.record = stays.record.clone();
+        bench.others = Others::default();
+        assert_eq!(bench.changes(), [Change::SetSysctl { name: name.clone(), value: "0".into() }]);
+    }
+}
+
+#[test]
 fn a_link_of_others_gets_its_mtu_back_and_leaves_the_bridge() {
     let mut bench = Bench::new();
     bench.found.links.push(made(9, "br0", "bridge"));
